@@ -1,0 +1,223 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+using Perf.Engine.IO;
+
+namespace Perf.Engine.Memory;
+
+/// <summary>An open file of <see cref="FileDisk"/>. Calls may come from several threads; the kernel orders them.</summary>
+internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDiskFile
+{
+    /// <summary>UIO_MAXIOV.</summary>
+    private const int GatherPartsMax = 1024;
+
+    private const int SeekEnd = 2;
+
+    /// <inheritdoc/>
+    public string Path { get; } = path;
+
+    /// <inheritdoc/>
+    public long Length
+    {
+        get
+        {
+            // Offsets are always explicit here, so moving the description's own one disturbs nobody.
+            long length = NativeMethods.Seek(handle, 0, SeekEnd);
+            return length < 0 ? throw FileDisk.Failure(Path, "lseek") : length;
+        }
+    }
+
+    /// <inheritdoc/>
+    public int Read(Span<byte> target, long offset)
+    {
+        int done = 0;
+        fixed (byte* start = target)
+        {
+            while (done < target.Length)
+            {
+                // SAFETY: start is pinned and has target.Length bytes; done < target.Length.
+                nint got = NativeMethods.Read(handle, start + done, target.Length - done, offset + done);
+                if (got < 0)
+                {
+                    ThrowUnlessInterrupted("pread");
+                    continue;
+                }
+
+                if (got == 0)
+                {
+                    break;
+                }
+
+                done += (int)got;
+            }
+        }
+
+        return done;
+    }
+
+    /// <inheritdoc/>
+    public void Write(ReadOnlySpan<byte> source, long offset)
+    {
+        int done = 0;
+        fixed (byte* start = source)
+        {
+            while (done < source.Length)
+            {
+                // SAFETY: start is pinned and has source.Length bytes; done < source.Length.
+                nint put = NativeMethods.Write(handle, start + done, source.Length - done, offset + done);
+                if (put < 0)
+                {
+                    ThrowUnlessInterrupted("pwrite");
+                    continue;
+                }
+
+                done += (int)put;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void WriteGather(IReadOnlyList<ReadOnlyMemory<byte>> parts, long offset)
+    {
+        for (int first = 0; first < parts.Count; first += GatherPartsMax)
+        {
+            int count = Math.Min(GatherPartsMax, parts.Count - first);
+            offset += WriteSome(parts, first, count, offset);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void SyncData() => ThrowUnlessZero(NativeMethods.SyncData(handle), "fdatasync");
+
+    /// <inheritdoc/>
+    public void SyncAll() => ThrowUnlessZero(NativeMethods.SyncAll(handle), "fsync");
+
+    /// <inheritdoc/>
+    public void SetLength(long length) => ThrowUnlessZero(NativeMethods.Truncate(handle, length), "ftruncate");
+
+    /// <inheritdoc/>
+    public void Allocate(long offset, long length)
+    {
+        if (NativeMethods.Allocate(handle, 0, offset, length) == 0)
+        {
+            return;
+        }
+
+        if (Marshal.GetLastPInvokeError() != NativeMethods.ErrorNotSupported)
+        {
+            throw FileDisk.Failure(Path, "fallocate");
+        }
+
+        // File systems without preallocation: the length grows, the blocks come with the first write.
+        if (Length < offset + length)
+        {
+            SetLength(offset + length);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void StartWriteback(long offset, long length) =>
+        _ = NativeMethods.SyncRange(handle, offset, length, NativeMethods.WritebackStart);
+
+    /// <inheritdoc/>
+    public bool TryLockWhole()
+    {
+        if (NativeMethods.LockWhole(handle, NativeMethods.LockExclusive | NativeMethods.LockNonBlocking) == 0)
+        {
+            return true;
+        }
+
+        return Marshal.GetLastPInvokeError() == NativeMethods.ErrorAgain ? false : throw FileDisk.Failure(Path, "flock");
+    }
+
+    /// <inheritdoc/>
+    public bool TryLockDescription()
+    {
+        var whole = new NativeMethods.FileLock { Type = NativeMethods.WriteLock };
+        if (NativeMethods.Control(handle, NativeMethods.SetDescriptionLock, &whole) == 0)
+        {
+            return true;
+        }
+
+        return Marshal.GetLastPInvokeError() is NativeMethods.ErrorAgain or NativeMethods.ErrorAccess
+            ? false
+            : throw FileDisk.Failure(Path, "fcntl");
+    }
+
+    /// <inheritdoc/>
+    public IFileMap Map(long reservedBytes) => new MappedFile(handle, Path, reservedBytes);
+
+    /// <inheritdoc/>
+    public void Dispose() => handle.Dispose();
+
+    private long WriteSome(IReadOnlyList<ReadOnlyMemory<byte>> parts, int first, int count, long offset)
+    {
+        var pins = ArrayPool<MemoryHandle>.Shared.Rent(count);
+        var vectors = stackalloc NativeMethods.IoVector[count];
+        long total = 0;
+        int pinned = 0;
+        try
+        {
+            for (; pinned < count; pinned++)
+            {
+                ReadOnlyMemory<byte> part = parts[first + pinned];
+                pins[pinned] = part.Pin();
+                vectors[pinned] = new NativeMethods.IoVector { Start = (byte*)pins[pinned].Pointer, Bytes = part.Length };
+                total += part.Length;
+            }
+
+            // SAFETY: every vector points into memory pinned above and released below, after the last call.
+            int next = 0;
+            long done = 0;
+            while (done < total)
+            {
+                nint put = NativeMethods.WriteGather(handle, vectors + next, count - next, offset + done);
+                if (put < 0)
+                {
+                    ThrowUnlessInterrupted("pwritev");
+                    continue;
+                }
+
+                done += put;
+                while (next < count && put >= vectors[next].Bytes)
+                {
+                    put -= vectors[next++].Bytes;
+                }
+
+                if (put > 0)
+                {
+                    vectors[next].Start += put;
+                    vectors[next].Bytes -= put;
+                }
+            }
+        }
+        finally
+        {
+            for (int i = 0; i < pinned; i++)
+            {
+                pins[i].Dispose();
+                pins[i] = default;
+            }
+
+            ArrayPool<MemoryHandle>.Shared.Return(pins);
+        }
+
+        return total;
+    }
+
+    private void ThrowUnlessZero(int result, string call)
+    {
+        if (result != 0)
+        {
+            throw FileDisk.Failure(Path, call);
+        }
+    }
+
+    private void ThrowUnlessInterrupted(string call)
+    {
+        if (Marshal.GetLastPInvokeError() != NativeMethods.ErrorInterrupted)
+        {
+            throw FileDisk.Failure(Path, call);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Perf.Grpc;
+
+/// <summary>From paths to handlers. Filled before the server starts, only read afterwards.</summary>
+public sealed class GrpcRouter
+{
+    private readonly Dictionary<string, GrpcMethod> _methods = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _services = new(StringComparer.Ordinal);
+
+    public IReadOnlyCollection<GrpcMethod> Methods => _methods.Values;
+
+    /// <summary>
+    /// Serves <paramref name="path"/> ("/package.Service/Method"). <paramref name="receiveBytesMax"/> below zero means the
+    /// server's general limit.
+    /// </summary>
+    public void Map(string path, MethodKind kind, GrpcHandler handler, int receiveBytesMax = -1)
+    {
+        var method = new GrpcMethod(path, kind, handler, receiveBytesMax);
+        _methods.Add(path, method);
+        _services.Add(method.Service);
+    }
+
+    internal bool TryFind(string path, [NotNullWhen(true)] out GrpcMethod? method) => _methods.TryGetValue(path, out method);
+
+    /// <summary>What grpc-go says about a path nobody serves.</summary>
+    internal string DescribeUnknown(string path)
+    {
+        int slash = path.LastIndexOf('/');
+        if (slash <= 0)
+        {
+            return $"malformed method name: \"{path}\"";
+        }
+
+        string service = path[1..slash];
+        return _services.Contains(service)
+            ? $"unknown method {path[(slash + 1)..]} for service {service}"
+            : $"unknown service {service}";
+    }
+}
+
+/// <summary>One served method and its counters.</summary>
+public sealed class GrpcMethod
+{
+    private readonly long[] _handled = new long[17];
+    private long _started;
+    private long _messagesReceived;
+    private long _messagesSent;
+
+    internal GrpcMethod(string path, MethodKind kind, GrpcHandler handler, int receiveBytesMax)
+    {
+        int slash = path.LastIndexOf('/');
+        if (slash <= 1 || path[0] != '/' || slash == path.Length - 1)
+        {
+            throw new ArgumentException($"{path}: expected /package.Service/Method", nameof(path));
+        }
+
+        Path = path;
+        Service = path[1..slash];
+        Name = path[(slash + 1)..];
+        Kind = kind;
+        Handler = handler;
+        ReceiveBytesMax = receiveBytesMax;
+    }
+
+    public string Path { get; }
+
+    public string Service { get; }
+
+    public string Name { get; }
+
+    public MethodKind Kind { get; }
+
+    /// <summary>Calls that began. Any thread.</summary>
+    public long Started => Volatile.Read(ref _started);
+
+    public long MessagesReceived => Volatile.Read(ref _messagesReceived);
+
+    public long MessagesSent => Volatile.Read(ref _messagesSent);
+
+    internal GrpcHandler Handler { get; }
+
+    internal int ReceiveBytesMax { get; }
+
+    /// <summary>Calls that ended with that status. Any thread.</summary>
+    public long Handled(StatusCode code) => Volatile.Read(ref _handled[(int)code]);
+
+    internal void CountStart() => Interlocked.Increment(ref _started);
+
+    internal void CountEnd(StatusCode code, long received, long sent)
+    {
+        Interlocked.Increment(ref _handled[(int)code]);
+        Interlocked.Add(ref _messagesReceived, received);
+        Interlocked.Add(ref _messagesSent, sent);
+    }
+}

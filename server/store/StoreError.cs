@@ -1,0 +1,93 @@
+namespace Perf.Store;
+
+/// <summary>
+/// Why the store refused a request. The numbers never leave the process; rpc/StatusMapping.cs turns a name into
+/// the status and text that clients know (SURFACE 1.13).
+/// </summary>
+public enum StoreError
+{
+    None = 0,
+
+    /// <summary>The request's bytes are not the message they claim to be.</summary>
+    Malformed,
+
+    // Keys and transactions.
+    EmptyKey,
+    KeyNotFound,
+    ValueProvided,
+    LeaseProvided,
+    TooManyOps,
+    DuplicateKey,
+    InvalidSortOption,
+    Compacted,
+    FutureRev,
+    RequestTooLarge,
+    TooManyRequests,
+
+    // Alarms.
+    NoSpace,
+    Corrupt,
+
+    // Leases.
+    LeaseNotFound,
+    LeaseExist,
+    LeaseTtlTooLarge,
+
+    // Members.
+    MemberExist,
+    PeerUrlExist,
+    MemberNotEnoughStarted,
+    MemberBadUrls,
+    MemberNotFound,
+    MemberNotLearner,
+    LearnerNotReady,
+    TooManyLearners,
+    ClusterIdMismatch,
+
+    // Users and roles.
+    RootUserNotExist,
+    RootRoleNotExist,
+    UserAlreadyExist,
+    UserEmpty,
+    UserNotFound,
+    RoleAlreadyExist,
+    RoleNotFound,
+    RoleEmpty,
+    AuthFailed,
+    PermissionNotGiven,
+    PermissionDenied,
+    RoleNotGranted,
+    PermissionNotGranted,
+    AuthNotEnabled,
+    InvalidAuthToken,
+    InvalidAuthMgmt,
+    AuthOldRevision,
+
+    // Versions.
+    WrongDowngradeVersionFormat,
+    InvalidDowngradeTargetVersion,
+    DowngradeInProcess,
+    NoInflightDowngrade,
+    ClusterVersionUnavailable,
+
+    // Watches.
+    WatcherRangeEmpty,
+    DuplicateWatchId,
+    WatchCanceled,
+
+    // Agreement and life of the process.
+    NoLeader,
+    NotLeader,
+    LeaderChanged,
+    BadLeaderTransferee,
+    NotSupportedForLearner,
+    NotCapable,
+    Stopped,
+    Timeout,
+    TimeoutDueToLeaderFail,
+    TimeoutDueToConnectionLost,
+    TimeoutWaitAppliedIndex,
+    Unhealthy,
+    Canceled,
+    DeadlineExceeded,
+}

@@ -1,0 +1,102 @@
+namespace Perf.Client;
+
+/// <summary>Keys and values. Thread-safe.</summary>
+public sealed class Kv
+{
+    private readonly Caller _caller;
+
+    internal Kv(Caller caller) => _caller = caller;
+
+    /// <summary>Reads a key or a range of keys.</summary>
+    public async Task<GetResponse> GetAsync(
+        Bytes key, GetOptions? options = null, CancellationToken cancellation = default) =>
+        GetResponse.From(await _caller.UnaryAsync(
+            "/etcdserverpb.KV/Range",
+            (options ?? new GetOptions()).ToRequest(key),
+            Etcdserverpb.RangeResponse.Parser,
+            Repeat.WhenUnavailable,
+            cancellation).ConfigureAwait(false));
+
+    /// <summary>
+    /// Writes a key. When it throws with <see cref="RpcCode.Unavailable"/>, <see cref="RpcCode.DeadlineExceeded"/> or
+    /// a cancellation, the write may or may not have been applied.
+    /// </summary>
+    public async Task<PutResponse> PutAsync(
+        Bytes key, Bytes value, PutOptions? options = null, CancellationToken cancellation = default) =>
+        PutResponse.From(await _caller.UnaryAsync(
+            "/etcdserverpb.KV/Put",
+            (options ?? new PutOptions()).ToRequest(key, value),
+            Etcdserverpb.PutResponse.Parser,
+            Repeat.WhenNotSent,
+            cancellation).ConfigureAwait(false));
+
+    /// <summary>Deletes a key or a range of keys; what <see cref="PutAsync"/> says of doubt holds here too.</summary>
+    public async Task<DeleteResponse> DeleteAsync(
+        Bytes key, DeleteOptions? options = null, CancellationToken cancellation = default) =>
+        DeleteResponse.From(await _caller.UnaryAsync(
+            "/etcdserverpb.KV/DeleteRange",
+            (options ?? new DeleteOptions()).ToRequest(key),
+            Etcdserverpb.DeleteRangeResponse.Parser,
+            Repeat.WhenNotSent,
+            cancellation).ConfigureAwait(false));
+
+    /// <summary>Starts a transaction: <c>Txn().If(..).Then(..).Else(..).CommitAsync()</c>.</summary>
+    public Txn Txn() => new(this);
+
+    /// <summary>Forgets history before a revision. With <paramref name="physical"/> waits until it is gone from disk.</summary>
+    public async Task<EtcdResponse> CompactAsync(
+        long revision, bool physical = false, CancellationToken cancellation = default)
+    {
+        Etcdserverpb.CompactionResponse answer = await _caller.UnaryAsync(
+            "/etcdserverpb.KV/Compact",
+            new Etcdserverpb.CompactionRequest { Revision = revision, Physical = physical },
+            Etcdserverpb.CompactionResponse.Parser,
+            Repeat.WhenNotSent,
+            cancellation).ConfigureAwait(false);
+        return EtcdResponse.From(answer.Header, answer);
+    }
+
+    internal async Task<TxnResponse> CommitAsync(Etcdserverpb.TxnRequest request, CancellationToken cancellation) =>
+        TxnResponse.From(await _caller.UnaryAsync(
+            "/etcdserverpb.KV/Txn",
+            request,
+            Etcdserverpb.TxnResponse.Parser,
+            Repeat.WhenNotSent,
+            cancellation).ConfigureAwait(false));
+}
+
+/// <summary>Builds a transaction. For one thread; commit it once.</summary>
+public sealed class Txn
+{
+    private readonly Kv _kv;
+    private readonly List<Compare> _compares = [];
+    private readonly List<Op> _success = [];
+    private readonly List<Op> _failure = [];
+
+    internal Txn(Kv kv) => _kv = kv;
+
+    /// <summary>Adds conditions; all must hold for the success branch to run.</summary>
+    public Txn If(params IEnumerable<Compare> compares)
+    {
+        _compares.AddRange(compares);
+        return this;
+    }
+
+    /// <summary>Adds operations to the success branch.</summary>
+    public Txn Then(params IEnumerable<Op> operations)
+    {
+        _success.AddRange(operations);
+        return this;
+    }
+
+    /// <summary>Adds operations to the failure branch.</summary>
+    public Txn Else(params IEnumerable<Op> operations)
+    {
+        _failure.AddRange(operations);
+        return this;
+    }
+
+    /// <summary>Sends the transaction; what <see cref="Kv.PutAsync"/> says of doubt holds here too.</summary>
+    public Task<TxnResponse> CommitAsync(CancellationToken cancellation = default) =>
+        _kv.CommitAsync(Wire.Txn(_compares, _success, _failure), cancellation);
+}

@@ -1,0 +1,90 @@
+namespace Perf.Client;
+
+/// <summary>Kind of an alarm.</summary>
+public enum AlarmType
+{
+    None = 0,
+
+    /// <summary>The data file has reached its quota; writes are refused.</summary>
+    NoSpace = 1,
+
+    /// <summary>Members disagree about the data.</summary>
+    Corrupt = 2,
+}
+
+/// <summary>An alarm raised by a member.</summary>
+public sealed record Alarm(ulong MemberId, AlarmType Type);
+
+/// <summary>The alarms that are up.</summary>
+public sealed class AlarmResponse : EtcdResponse
+{
+    public IReadOnlyList<Alarm> Alarms { get; init; } = [];
+
+    internal static AlarmResponse From(Etcdserverpb.AlarmResponse m) => new()
+    {
+        HasHeader = m.Header is not null,
+        Header = ResponseHeader.From(m.Header),
+        Alarms = m.Alarms.Select(a => new Alarm(a.MemberID, (AlarmType)a.Alarm)).ToArray(),
+        Message = m,
+    };
+}
+
+/// <summary>State of one member.</summary>
+public sealed class StatusResponse : EtcdResponse
+{
+    /// <summary>Its version, "3.5.33".</summary>
+    public string Version { get; init; } = "";
+
+    /// <summary>Bytes of its data file.</summary>
+    public long DbSize { get; init; }
+
+    /// <summary>Bytes of its data file that hold data.</summary>
+    public long DbSizeInUse { get; init; }
+
+    /// <summary>The member it believes to lead, or 0.</summary>
+    public ulong Leader { get; init; }
+
+    public ulong RaftIndex { get; init; }
+
+    public ulong RaftTerm { get; init; }
+
+    public ulong RaftAppliedIndex { get; init; }
+
+    public IReadOnlyList<string> Errors { get; init; } = [];
+
+    public bool IsLearner { get; init; }
+
+    internal static StatusResponse From(Etcdserverpb.StatusResponse m) => new()
+    {
+        HasHeader = m.Header is not null,
+        Header = ResponseHeader.From(m.Header),
+        Version = m.Version,
+        DbSize = m.DbSize,
+        DbSizeInUse = m.DbSizeInUse,
+        Leader = m.Leader,
+        RaftIndex = m.RaftIndex,
+        RaftTerm = m.RaftTerm,
+        RaftAppliedIndex = m.RaftAppliedIndex,
+        Errors = m.Errors.ToArray(),
+        IsLearner = m.IsLearner,
+        Message = m,
+    };
+}
+
+/// <summary>Hash of a member's key-value history.</summary>
+public sealed class HashKvResponse : EtcdResponse
+{
+    public uint Hash { get; init; }
+
+    /// <summary>The compaction the hash starts from; hashes are comparable only when these are equal.</summary>
+    public long CompactRevision { get; init; }
+
+    internal static HashKvResponse From(Etcdserverpb.HashKVResponse m) => new()
+    {
+        HasHeader = m.Header is not null,
+        Header = ResponseHeader.From(m.Header),
+        Hash = m.Hash,
+        CompactRevision = m.CompactRevision,
+        Message = m,
+    };
+}

@@ -1,0 +1,106 @@
+using System.Text;
+
+namespace Perf.Store.Auth;
+
+/// <summary>Who asks, and which auth revision that was known at.</summary>
+public readonly record struct AuthInfo(string Username, ulong Revision);
+
+/// <summary>The answer for one user at one moment; checks cost no lookup any more. Good on one thread, shortly.</summary>
+public readonly struct AuthSubject
+{
+    private readonly AuthUser? _user;
+    private readonly bool _enabled;
+    private readonly bool _named;
+    private readonly ulong _currentRevision;
+    private readonly ulong _revision;
+
+    internal AuthSubject(bool enabled, ulong currentRevision, bool named, AuthUser? user, ulong revision)
+    {
+        _enabled = enabled;
+        _currentRevision = currentRevision;
+        _named = named;
+        _user = user;
+        _revision = revision;
+    }
+
+    /// <summary>True when nothing is forbidden, so a walk over a request can be left out.</summary>
+    public bool MayDoEverything => !_enabled || (_revision >= _currentRevision && _revision != 0 && _user is { IsRoot: true });
+
+    /// <summary>May the user do this to all keys of a range? Ends as on the wire.</summary>
+    public StoreError Check(PermissionKind kind, ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
+    {
+        if (!_enabled)
+        {
+            return StoreError.None;
+        }
+
+        if (_revision == 0)
+        {
+            return StoreError.UserEmpty;
+        }
+
+        if (_revision < _currentRevision)
+        {
+            return StoreError.AuthOldRevision;
+        }
+
+        return _user is not null && (_user.IsRoot || _user.Allows(kind, key, rangeEnd))
+            ? StoreError.None
+            : StoreError.PermissionDenied;
+    }
+
+    /// <summary>Is this an administrator? (The revision does not matter here, as in etcd.)</summary>
+    public StoreError CheckAdmin()
+    {
+        if (!_enabled)
+        {
+            return StoreError.None;
+        }
+
+        if (!_named)
+        {
+            return StoreError.UserEmpty;
+        }
+
+        return _user is null ? StoreError.UserNotFound
+            : _user.IsRoot ? StoreError.None
+            : StoreError.PermissionDenied;
+    }
+
+    /// <summary>True when the user holds the role.</summary>
+    public bool Holds(ReadOnlySpan<byte> role) => _user is not null && _user.Holds(role);
+}
+
+/// <summary>Users, roles and whether they matter, as of one applied entry. Immutable; any thread.</summary>
+public sealed class AuthView
+{
+    private readonly Dictionary<byte[], AuthUser> _users;
+
+    internal AuthView(bool enabled, ulong revision, Dictionary<byte[], AuthUser> users)
+    {
+        Enabled = enabled;
+        Revision = revision;
+        _users = users;
+    }
+
+    public bool Enabled { get; }
+
+    /// <summary>Counts the changes of users, roles and permissions; begins at 1.</summary>
+    public ulong Revision { get; }
+
+    /// <summary>Looks the user up once, for any number of checks. Null: nobody said who asks.</summary>
+    public AuthSubject Subject(AuthInfo? info)
+    {
+        if (info is not { } known || known.Username is null)
+        {
+            return new AuthSubject(Enabled, Revision, named: false, null, 0);
+        }
+
+        return new AuthSubject(Enabled, Revision, known.Username.Length > 0, Find(known.Username), known.Revision);
+    }
+
+    /// <summary>True when there is such a user.</summary>
+    public bool HasUser(string username) => Find(username) is not null;
+
+    internal AuthUser? Find(string username) => _users.GetValueOrDefault(Encoding.UTF8.GetBytes(username));
+}

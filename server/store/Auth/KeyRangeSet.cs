@@ -1,0 +1,98 @@
+namespace Perf.Store.Auth;
+
+/// <summary>
+/// A set of keys made of half-open ranges: merged, sorted, immutable. One lookup is one binary search. A range end
+/// of null means "no end".
+/// </summary>
+internal sealed class KeyRangeSet
+{
+    public static readonly KeyRangeSet Empty = new([], []);
+
+    private readonly byte[][] _begins;
+    private readonly byte[]?[] _ends;
+
+    private KeyRangeSet(byte[][] begins, byte[]?[] ends)
+    {
+        _begins = begins;
+        _ends = ends;
+    }
+
+    /// <summary>Compiles ranges; empty and inverted ones hold no key, touching ones become one.</summary>
+    public static KeyRangeSet Compile(IEnumerable<(byte[] Begin, byte[]? End)> ranges)
+    {
+        var begins = new List<byte[]>();
+        var ends = new List<byte[]?>();
+        foreach (var (begin, end) in ranges.OrderBy(range => range.Begin, ByteKeyComparer.Instance))
+        {
+            if (end is not null && begin.AsSpan().SequenceCompareTo(end) >= 0)
+            {
+                continue;
+            }
+
+            if (begins.Count > 0 && (ends[^1] is not { } lastEnd || begin.AsSpan().SequenceCompareTo(lastEnd) <= 0))
+            {
+                ends[^1] = ends[^1] is null || end is null ? null : Later(ends[^1]!, end);
+                continue;
+            }
+
+            begins.Add(begin);
+            ends.Add(end);
+        }
+
+        return begins.Count == 0 ? Empty : new KeyRangeSet([.. begins], [.. ends]);
+
+        static byte[] Later(byte[] one, byte[] other) => one.AsSpan().SequenceCompareTo(other) >= 0 ? one : other;
+    }
+
+    /// <summary>
+    /// True when every key of a request's range is in the set. The range is taken as it came over the wire: an empty
+    /// end means the one key, a single zero byte means no end (ARCHITECTURE: checked before anything normalises it).
+    /// An inverted range holds no key; it is covered when its first key is.
+    /// </summary>
+    public bool Covers(ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
+    {
+        int low = 0;
+        int high = _begins.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_begins[middle].AsSpan().SequenceCompareTo(key) <= 0)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        if (low == 0 || key.IsEmpty)
+        {
+            return false;
+        }
+
+        byte[]? end = _ends[low - 1];
+        if (end is null)
+        {
+            return true;
+        }
+
+        if (key.SequenceCompareTo(end) >= 0)
+        {
+            return false;
+        }
+
+        return rangeEnd.IsEmpty || (!KeyRanges.IsOpenEnd(rangeEnd) && rangeEnd.SequenceCompareTo(end) <= 0);
+    }
+}
+
+/// <summary>How etcd's requests and permissions spell ranges.</summary>
+internal static class KeyRanges
+{
+    /// <summary>A range end of one zero byte: all keys from the first one on.</summary>
+    public static bool IsOpenEnd(ReadOnlySpan<byte> rangeEnd) => rangeEnd.Length == 1 && rangeEnd[0] == 0;
+
+    /// <summary>What a permission may be given on: a key, a range that is not inverted, or an open end.</summary>
+    public static bool IsValidPermission(ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd) =>
+        !key.IsEmpty && (rangeEnd.IsEmpty || IsOpenEnd(rangeEnd) || key.SequenceCompareTo(rangeEnd) < 0);
+}

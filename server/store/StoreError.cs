@@ -11,6 +11,9 @@ public enum StoreError
     /// <summary>The request's bytes are not the message they claim to be.</summary>
     Malformed,
 
+    /// <summary>The log asks for something this version does not know; nothing was changed.</summary>
+    UnknownRequest,
+
     // Keys and transactions.
     EmptyKey,
     KeyNotFound,
@@ -42,6 +45,9 @@ public enum StoreError
     MemberNotLearner,
     LearnerNotReady,
     TooManyLearners,
+
+    /// <summary>The id once was a member's: it is never accepted again.</summary>
+    MemberIdRemoved,
     ClusterIdMismatch,
 
     // Users and roles.
@@ -54,6 +60,9 @@ public enum StoreError
     RoleNotFound,
     RoleEmpty,
     AuthFailed,
+
+    /// <summary>A password was given for a user that has none, or cannot be kept.</summary>
+    NoPasswordUser,
     PermissionNotGiven,
     PermissionDenied,
     RoleNotGranted,

@@ -60,18 +60,21 @@ public sealed class BcryptHasher : IPasswordHasher
         }
 
         byte[] phrase = new byte[password.Length + 1];
-        byte[] data = new byte[CryptDataBytes];
+        nint data = Marshal.AllocHGlobal(CryptDataBytes);
         try
         {
+            // The library wants the block zeroed, and answers with a pointer into it.
+            Marshal.Copy(new byte[CryptDataBytes], 0, data, CryptDataBytes);
             password.CopyTo(phrase);
             nint result = CryptR(phrase, [.. setting, 0], data);
-            string? text = result == 0 ? null : Marshal.PtrToStringAnsi(result, HashBytes);
-            return text is null || !text.StartsWith("$2", StringComparison.Ordinal) ? null : Encoding.ASCII.GetBytes(text);
+            string? text = result == 0 ? null : Marshal.PtrToStringAnsi(result);
+            return text is null || text.Length != HashBytes || text[0] != '$' ? null : Encoding.ASCII.GetBytes(text);
         }
         finally
         {
             CryptographicOperations.ZeroMemory(phrase);
-            CryptographicOperations.ZeroMemory(data);
+            Marshal.Copy(new byte[CryptDataBytes], 0, data, CryptDataBytes);
+            Marshal.FreeHGlobal(data);
         }
     }
 
@@ -97,6 +100,6 @@ public sealed class BcryptHasher : IPasswordHasher
 #pragma warning disable SYSLIB1054
     [DllImport("libcrypt.so.1", EntryPoint = "crypt_r")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static extern nint CryptR(byte[] phrase, byte[] setting, [In, Out] byte[] data);
+    private static extern nint CryptR(byte[] phrase, byte[] setting, nint data);
 #pragma warning restore SYSLIB1054
 }

@@ -1,26 +1,132 @@
 using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 
 namespace Perf.Grpc;
 
 /// <summary>The listening server: addresses, TLS, protocols, limits.</summary>
 public sealed class GrpcServer : IAsyncDisposable
 {
+    // Kestrel multiplies the limit by four in an int.
+    private const int StreamsMax = int.MaxValue / 8;
+    private const int Backlog = 1024;
+
+    private readonly GrpcServerOptions _options;
+    private readonly GrpcApplication _application;
+    private readonly ConnectionGate _gate = new();
+    private readonly List<Listener> _listeners = [];
+    private readonly KestrelServer _kestrel;
+    private bool _stopped;
+
     public GrpcServer(GrpcServerOptions options, GrpcRouter router)
     {
-        _ = options;
-        _ = router;
+        _options = options;
+        _application = new GrpcApplication(router, options);
+        _kestrel = new KestrelServer(Options.Create(KestrelOptions()), _gate, NullLoggerFactory.Instance);
     }
 
     /// <summary>The bound addresses in the order of the options; after <see cref="StartAsync"/>.</summary>
-    public IReadOnlyList<EndPoint> Addresses => [];
+    public IReadOnlyList<EndPoint> Addresses { get; private set; } = [];
 
-    /// <summary>Binds and serves. Throws <see cref="IOException"/> when an address cannot be bound; nothing stays bound then.</summary>
-    public Task StartAsync(CancellationToken cancellation = default) => throw new NotImplementedException();
+    /// <summary>
+    /// Binds and serves. Throws <see cref="IOException"/> when an address cannot be bound, <see cref="FormatException"/> when one is
+    /// none; nothing stays bound then.
+    /// </summary>
+    public async Task StartAsync(CancellationToken cancellation = default)
+    {
+        try
+        {
+            SemaphoreSlim? places = _options.ConnectionsMax == int.MaxValue ? null : new(_options.ConnectionsMax);
+            foreach (ListenEndpoint endpoint in _options.Endpoints)
+            {
+                (EndPoint address, bool tls) = ListenSocket.Parse(endpoint.Url);
+                if (tls != endpoint.Tls is not null)
+                {
+                    throw new FormatException($"{endpoint.Url}: TLS options {(tls ? "are missing" : "without a TLS address")}");
+                }
+
+                IConnectionListener sockets = await SocketFactory().BindAsync(address, cancellation);
+                _listeners.Add(new Listener(endpoint, _options, sockets, _gate, places));
+            }
+
+            await _kestrel.StartAsync(_application, cancellation);
+        }
+        catch (Exception e)
+        {
+            await StopAsync(TimeSpan.Zero);
+            if (e is System.Net.Sockets.SocketException or AddressInUseException)
+            {
+                throw new IOException(e.Message, e);
+            }
+
+            throw;
+        }
+
+        Addresses = _listeners.ConvertAll(listener => listener.Address);
+        foreach (Listener listener in _listeners)
+        {
+            listener.Start();
+        }
+    }
 
     /// <summary>
     /// Stops accepting, tells clients to go (GOAWAY), waits for their calls at most <paramref name="grace"/>, then cancels them.
     /// </summary>
-    public Task StopAsync(TimeSpan grace) => Task.CompletedTask;
+    public async Task StopAsync(TimeSpan grace)
+    {
+        if (_stopped)
+        {
+            return;
+        }
 
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+        _stopped = true;
+        foreach (Listener listener in _listeners)
+        {
+            await listener.StopAsync();
+        }
+
+        using var patience = new CancellationTokenSource(grace);
+        await _kestrel.StopAsync(patience.Token);
+        _kestrel.Dispose();
+    }
+
+    public async ValueTask DisposeAsync() => await StopAsync(TimeSpan.Zero);
+
+    private SocketTransportFactory SocketFactory()
+    {
+        var sockets = new SocketTransportOptions
+        {
+            Backlog = Backlog,
+            NoDelay = true,
+            CreateBoundListenSocket = address => ListenSocket.Bind(address, _options),
+        };
+        return new SocketTransportFactory(Options.Create(sockets), NullLoggerFactory.Instance);
+    }
+
+    private KestrelServerOptions KestrelOptions()
+    {
+        var kestrel = new KestrelServerOptions { AddServerHeader = false, AllowAlternateSchemes = true };
+        KestrelServerLimits limits = kestrel.Limits;
+
+        // Streams live for days and are silent for most of it; their sizes are ours to bound.
+        limits.MaxRequestBodySize = null;
+        limits.MinRequestBodyDataRate = null;
+        limits.MinResponseDataRate = null;
+        limits.KeepAliveTimeout = _options.IdleTimeout;
+        limits.MaxRequestHeadersTotalSize = _options.HeaderBytesMax;
+        limits.Http2.MaxRequestHeaderFieldSize = _options.HeaderBytesMax;
+        limits.Http2.MaxStreamsPerConnection = (int)Math.Min(_options.StreamsPerConnectionMax, StreamsMax);
+        limits.Http2.InitialStreamWindowSize = _options.StreamWindowBytes;
+        limits.Http2.InitialConnectionWindowSize = _options.ConnectionWindowBytes;
+        limits.Http2.KeepAlivePingDelay =
+            _options.KeepAliveInterval > TimeSpan.Zero ? _options.KeepAliveInterval : Timeout.InfiniteTimeSpan;
+        limits.Http2.KeepAlivePingTimeout =
+            _options.KeepAliveTimeout > TimeSpan.Zero ? _options.KeepAliveTimeout : Timeout.InfiniteTimeSpan;
+        kestrel.Listen(_gate.Http1, listen => listen.Protocols = HttpProtocols.Http1);
+        kestrel.Listen(_gate.Http2, listen => listen.Protocols = HttpProtocols.Http2);
+        return kestrel;
+    }
 }

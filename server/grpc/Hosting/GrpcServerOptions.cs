@@ -106,8 +106,8 @@ public sealed class GrpcServerOptions
     /// <summary>How long a new connection may take to show its protocol, TLS handshake included.</summary>
     public TimeSpan PrefaceTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>HTTP/1: silence after which an idle connection is closed. etcd: 5 minutes.</summary>
-    public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromMinutes(5);
+    /// <summary>Silence after which a connection without a request is closed. etcd has none; pings and TCP find the dead.</summary>
+    public TimeSpan IdleTimeout { get; init; } = Timeout.InfiniteTimeSpan;
 
     public int StreamWindowBytes { get; init; } = 768 << 10;
 

@@ -46,6 +46,8 @@ public sealed class GrpcMethod
     private long _started;
     private long _messagesReceived;
     private long _messagesSent;
+    private long _bytesReceived;
+    private long _bytesSent;
 
     internal GrpcMethod(string path, MethodKind kind, GrpcHandler handler, int receiveBytesMax)
     {
@@ -78,6 +80,11 @@ public sealed class GrpcMethod
 
     public long MessagesSent => Volatile.Read(ref _messagesSent);
 
+    /// <summary>Payload bytes, without prefixes and frames. Counted, like messages, when a call ends.</summary>
+    public long BytesReceived => Volatile.Read(ref _bytesReceived);
+
+    public long BytesSent => Volatile.Read(ref _bytesSent);
+
     internal GrpcHandler Handler { get; }
 
     internal int ReceiveBytesMax { get; }
@@ -87,10 +94,12 @@ public sealed class GrpcMethod
 
     internal void CountStart() => Interlocked.Increment(ref _started);
 
-    internal void CountEnd(StatusCode code, long received, long sent)
+    internal void CountEnd(StatusCode code, long received, long bytesReceived, long sent, long bytesSent)
     {
         Interlocked.Increment(ref _handled[(int)code]);
         Interlocked.Add(ref _messagesReceived, received);
+        Interlocked.Add(ref _bytesReceived, bytesReceived);
         Interlocked.Add(ref _messagesSent, sent);
+        Interlocked.Add(ref _bytesSent, bytesSent);
     }
 }

@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using Perf.Engine.IO;
+using Perf.Engine.Memory;
 
 namespace Perf.Engine.Wal;
 
@@ -6,44 +8,60 @@ namespace Perf.Engine.Wal;
 /// The write-ahead log in etcd's format (FORMATS A.6). One thread appends, flushes, syncs and cuts; members that
 /// another thread may call say so. The first failed write or sync is final: it throws, and so does every call after it.
 /// </summary>
-public sealed class WalLog : IDisposable
+public sealed partial class WalLog : IDisposable
 {
-    private WalLog()
-    {
-    }
+    private const int StagingBytesMin = 64 << 10;
 
-    /// <summary>
-    /// Makes a new log (in wal.tmp, then renamed) whose first record group is durable on return. Refuses a directory
-    /// that already holds segments with an <see cref="IOException"/>.
-    /// </summary>
-    public static WalLog Create(IDisk disk, string walDirectory, ulong nodeId, ulong clusterId, WalOptions options)
-    {
-        throw new NotImplementedException();
-    }
+    /// <summary>More than this is handed to the kernel without being asked; it bounds the staging buffer.</summary>
+    private const int StagingBytesMax = 4 << 20;
 
-    /// <summary>
-    /// Opens a log for appending and replays it from a snapshot record on ((0, 0) for the beginning) through the
-    /// visitor. A torn tail is cut off (the file as found stays beside it as .broken); damage of anything that was
-    /// acknowledged throws <c>CorruptionException</c> and changes no file. On return everything replayed is durable.
-    /// </summary>
-    public static WalLog Open(IDisk disk, string walDirectory, WalSnapshot from, WalOptions options, IWalVisitor visitor)
-    {
-        throw new NotImplementedException();
-    }
+    private readonly IDisk _disk;
+    private readonly string _directory;
+    private readonly WalOptions _options;
+    private readonly WalMark? _mark;
+    private readonly byte[] _metadata;
 
-    /// <summary>True when the directory holds at least one segment.</summary>
-    public static bool Exists(IDisk disk, string walDirectory)
-    {
-        throw new NotImplementedException();
-    }
+    /// <summary>From here on <see cref="Cut"/> is due; a little early, so that what follows is still preallocated.</summary>
+    private readonly long _cutAtBytes;
 
-    /// <summary>
-    /// All snapshot records with an index at or below the last committed index, oldest first. Takes no lock, repairs
-    /// nothing; throws <c>CorruptionException</c> for damage before the last segment.
-    /// </summary>
-    public static IReadOnlyList<WalSnapshot> ValidSnapshots(IDisk disk, string walDirectory)
+    private byte[] _staging = new byte[StagingBytesMin];
+    private int _staged;
+    private IOException? _failure;
+    private bool _isDisposed;
+
+    /// <summary>Running checksum behind the last record staged.</summary>
+    private uint _crc;
+
+    /// <summary>Offset in the tail segment where the staged bytes will go.</summary>
+    private long _writtenOffset;
+
+    /// <summary>Something has been written since the last sync.</summary>
+    private bool _isDirty;
+
+    /// <summary>The next record begins a sync group.</summary>
+    private bool _isMarkDue;
+
+    /// <summary>The last record staged is a mark: the group it opens is still empty.</summary>
+    private bool _endsWithMark;
+
+    private int _syncsSinceMark;
+    private ulong _term;
+    private ulong _vote;
+    private ulong _commit;
+
+    private WalLog(
+        IDisk disk, string walDirectory, WalOptions options, WalMark? mark, EntryIndex index, ulong nodeId, ulong clusterId)
     {
-        throw new NotImplementedException();
+        _disk = disk;
+        _directory = walDirectory;
+        _options = options;
+        _mark = mark;
+        _index = index;
+        _cutAtBytes = options.SegmentBytes - options.SegmentBytes / 64;
+        NodeId = nodeId;
+        ClusterId = clusterId;
+        Span<byte> metadata = stackalloc byte[RecordData.MetadataBytesMax];
+        _metadata = metadata[..RecordData.WriteMetadata(metadata, nodeId, clusterId)].ToArray();
     }
 
     /// <summary>This member's id as the log's metadata says.</summary>
@@ -53,64 +71,314 @@ public sealed class WalLog : IDisposable
     public ulong ClusterId { get; }
 
     /// <summary>Index of the last entry (or newer snapshot) appended.</summary>
-    public ulong LastIndex { get; }
-
-    /// <summary>Lowest index <see cref="ReadEntries"/> can still reach. Any thread.</summary>
-    public ulong FirstReadableIndex => throw new NotImplementedException();
+    public ulong LastIndex { get; private set; }
 
     /// <summary>True when the present segment is full: call <see cref="Cut"/> at the next quiet moment.</summary>
-    public bool CutDue => throw new NotImplementedException();
-
-    /// <summary>True when <see cref="PrepareNextSegment"/> has something to do. Any thread.</summary>
-    public bool NextSegmentDue => throw new NotImplementedException();
+    public bool CutDue => _writtenOffset + _staged >= _cutAtBytes;
 
     /// <summary>
-    /// Stages an entry. An index at or below <see cref="LastIndex"/> voids everything from it on; a gap is refused.
+    /// Stages an entry. An index at or below <see cref="LastIndex"/> voids everything from it on; a gap, or bytes
+    /// that are not an entry with this index, are refused with an <see cref="ArgumentException"/>.
     /// </summary>
-    public void AppendEntry(ulong index, ReadOnlySpan<byte> encodedEntry) => throw new NotImplementedException();
+    public void AppendEntry(ulong index, ReadOnlySpan<byte> encodedEntry)
+    {
+        ThrowIfUnusable();
+        if (!RecordData.TryReadEntry(encodedEntry, out _, out ulong encodedIndex) || encodedIndex != index)
+        {
+            throw new ArgumentException($"not an encoded entry with index {index}", nameof(encodedEntry));
+        }
+
+        if (index > LastIndex + 1)
+        {
+            throw new ArgumentException($"entry {index} leaves a gap behind {LastIndex}", nameof(index));
+        }
+
+        uint crcBefore = Stage(RecordKind.Entry, encodedEntry, out WalPosition position);
+        lock (_gate)
+        {
+            if (index <= LastIndex)
+            {
+                _index.Truncate(index, position);
+            }
+
+            _index.Add(index, position, crcBefore);
+        }
+
+        LastIndex = index;
+    }
 
     /// <summary>Stages a hard state, after the entries it belongs to.</summary>
-    public void AppendHardState(ulong term, ulong vote, ulong commit) => throw new NotImplementedException();
+    public void AppendHardState(ulong term, ulong vote, ulong commit)
+    {
+        ThrowIfUnusable();
+        _term = term;
+        _vote = vote;
+        _commit = commit;
+        StageHardState();
+    }
 
-    /// <summary>Stages a snapshot record; the .snap file must be durable before. Sync follows.</summary>
-    public void AppendSnapshot(WalSnapshot snapshot) => throw new NotImplementedException();
+    /// <summary>
+    /// Stages a snapshot record; the .snap file must be durable before. An index above <see cref="LastIndex"/> is a
+    /// snapshot received from another member: entries go on behind it.
+    /// </summary>
+    public void AppendSnapshot(WalSnapshot snapshot)
+    {
+        ThrowIfUnusable();
+        ReadOnlySpan<byte> confState = snapshot.ConfState.Span;
+        byte[] data = new byte[RecordData.SnapshotBytesMax(confState.Length)];
+        int bytes = RecordData.WriteSnapshot(data, snapshot.Index, snapshot.Term, confState);
+        Stage(RecordKind.Snapshot, data.AsSpan(0, bytes), out _);
+        if (snapshot.Index > LastIndex)
+        {
+            lock (_gate)
+            {
+                _index.Clear();
+            }
+
+            LastIndex = snapshot.Index;
+        }
+    }
 
     /// <summary>Hands what is staged to the kernel in one write. Not durable.</summary>
-    public void Flush() => throw new NotImplementedException();
+    public void Flush()
+    {
+        ThrowIfUnusable();
+        if (_staged == 0)
+        {
+            return;
+        }
 
-    /// <summary>Flushes, then fdatasync: all that was appended is durable on return. Ends the sync group.</summary>
-    public void Sync() => throw new NotImplementedException();
+        try
+        {
+            _isDirty = true;
+            _tail.File.Write(_staging.AsSpan(0, _staged), _writtenOffset);
+        }
+        catch (IOException e)
+        {
+            Poison(e);
+            throw;
+        }
 
-    /// <summary>
-    /// Ends the present segment and starts the next: everything appended is durable on return. When no space is left
-    /// for the new segment it throws and the log stays usable.
-    /// </summary>
-    public void Cut() => throw new NotImplementedException();
-
-    /// <summary>
-    /// Makes the next segment ready: zero-filled, synced and locked, as 0.tmp or 1.tmp. For one helper thread; does
-    /// nothing when one is waiting. A failure throws but does not hurt the log.
-    /// </summary>
-    public void PrepareNextSegment() => throw new NotImplementedException();
-
-    /// <summary>
-    /// Reads durable entries [lo, hi) back from the segments, at least one and then up to <paramref name="bytesMax"/>
-    /// bytes of encoded entries; returns how many went to the visitor (OnEntry only), 0 when <paramref name="lo"/>
-    /// is below <see cref="FirstReadableIndex"/> or not yet durable. Any thread.
-    /// </summary>
-    public int ReadEntries(ulong lo, ulong hi, int bytesMax, IWalVisitor visitor) => throw new NotImplementedException();
-
-    /// <summary>
-    /// Lets go of the segments that a start from a snapshot at <paramref name="index"/> does not need. Any thread.
-    /// </summary>
-    public void ReleaseBelow(ulong index) => throw new NotImplementedException();
+        _writtenOffset += _staged;
+        _staged = 0;
+    }
 
     /// <summary>
-    /// Deletes the oldest released segments while more than <paramref name="keepMax"/> are there (0 keeps all);
-    /// returns how many went. Any thread.
+    /// Flushes, then fdatasync: all that was appended is durable on return. Ends the sync group. Costs nothing when
+    /// nothing was appended.
     /// </summary>
-    public int PurgeSegments(int keepMax) => throw new NotImplementedException();
+    public void Sync()
+    {
+        Flush();
+        if (!_isDirty)
+        {
+            return;
+        }
+
+        SyncFile(_tail.File);
+        BecomeDurable(_tail.Name.Sequence);
+        if (++_syncsSinceMark >= _options.MarkEverySyncs)
+        {
+            WriteMark();
+        }
+    }
+
+    /// <summary>
+    /// Ends the present segment and starts the next: everything appended is durable on return. Takes the prepared
+    /// segment or makes one; when there is no space for it, it throws and the log stays usable.
+    /// </summary>
+    public void Cut()
+    {
+        Flush();
+        (IDiskFile file, string path) = TakeNextSegment();
+        try
+        {
+            Segment old = _tail;
+            old.File.SetLength(_writtenOffset);
+            SyncFile(old.File);
+            BecomeDurable(old.Name.Sequence);
+            old.DataBytes = _writtenOffset;
+
+            var name = new SegmentName(old.Name.Sequence + 1, LastIndex + 1);
+            _writtenOffset = 0;
+            StageHead();
+            file.Write(_staging.AsSpan(0, _staged), 0);
+            if (!_options.NoSync)
+            {
+                file.SyncAll();
+            }
+
+            _disk.Rename(path, Path.Combine(_directory, name.ToString()));
+            if (!_options.NoSync)
+            {
+                _disk.SyncDirectory(_directory);
+            }
+
+            _writtenOffset = _staged;
+            _staged = 0;
+            AddSegment(new Segment(name, file));
+            BecomeDurable(name.Sequence);
+            WriteMark();
+        }
+        catch (IOException e)
+        {
+            if (!ReferenceEquals(_tail.File, file))
+            {
+                file.Dispose();
+            }
+
+            Poison(e);
+            throw;
+        }
+    }
 
     /// <summary>Syncs (unless the log has failed), brings the sidecar up to date and releases the locks.</summary>
-    public void Dispose() => throw new NotImplementedException();
+    public void Dispose()
+    {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        try
+        {
+            if (_failure is null)
+            {
+                Sync();
+                WriteMark();
+            }
+        }
+        finally
+        {
+            _isDisposed = true;
+            CloseFiles();
+        }
+    }
+
+    /// <summary>Frames a record into the staging buffer; returns the running checksum before it.</summary>
+    private uint Stage(RecordKind kind, ReadOnlySpan<byte> data, out WalPosition position)
+    {
+        if (_staged + data.Length + 2 * WalFormat.FrameOverheadMax > _staging.Length)
+        {
+            MakeRoom(data.Length + 2 * WalFormat.FrameOverheadMax);
+        }
+
+        if (_isMarkDue)
+        {
+            _isMarkDue = false;
+            _staged += WalFormat.WriteFrame(_staging.AsSpan(_staged), RecordKind.Crc, _crc, default);
+        }
+
+        position = new WalPosition(_tail.Name.Sequence, _writtenOffset + _staged);
+        uint crcBefore = _crc;
+        _endsWithMark = false;
+        _crc = Crc32C.Append(_crc, data);
+        _staged += WalFormat.WriteFrame(_staging.AsSpan(_staged), kind, _crc, data);
+        return crcBefore;
+    }
+
+    /// <summary>What every segment begins with. The mark at its end opens the first sync group behind it.</summary>
+    private void StageHead()
+    {
+        _isMarkDue = false;
+        Stage(RecordKind.Crc, default, out _);
+        Stage(RecordKind.Metadata, _metadata, out _);
+        if (_term != 0 || _vote != 0 || _commit != 0)
+        {
+            StageHardState();
+        }
+
+        StageMark();
+    }
+
+    private void StageMark()
+    {
+        if (MarksGroups)
+        {
+            _isMarkDue = false;
+            Stage(RecordKind.Crc, default, out _);
+            _endsWithMark = true;
+        }
+    }
+
+    private void StageHardState()
+    {
+        Span<byte> data = stackalloc byte[RecordData.StateBytesMax];
+        int bytes = RecordData.WriteState(data, _term, _vote, _commit);
+        Stage(RecordKind.State, data[..bytes], out _);
+    }
+
+    private void MakeRoom(int bytes)
+    {
+        if (_staged >= StagingBytesMax)
+        {
+            Flush();
+        }
+
+        if (_staged + bytes > _staging.Length)
+        {
+            Array.Resize(ref _staging, Math.Max(_staging.Length * 2, _staged + bytes));
+        }
+    }
+
+    /// <summary>Without syncs a mark would claim what is not so.</summary>
+    private bool MarksGroups => _options.GroupMarks && !_options.NoSync;
+
+    private void SyncFile(IDiskFile file)
+    {
+        if (_options.NoSync)
+        {
+            return;
+        }
+
+        try
+        {
+            file.SyncData();
+        }
+        catch (IOException e)
+        {
+            Poison(e);
+            throw;
+        }
+    }
+
+    private void BecomeDurable(ulong sequence)
+    {
+        _isDirty = false;
+        _isMarkDue = MarksGroups && !_endsWithMark;
+        lock (_gate)
+        {
+            _durable = new WalPosition(sequence, _writtenOffset);
+            _durableIndex = LastIndex;
+        }
+    }
+
+    private void WriteMark()
+    {
+        _syncsSinceMark = 0;
+        if (_mark is not null && !_options.NoSync)
+        {
+            _mark.Write(new WalMarkValue(NodeId, ClusterId, _durable.Sequence, _durable.Offset, _crc));
+        }
+    }
+
+    private void Poison(IOException failure)
+    {
+        _failure ??= failure;
+    }
+
+    private void ThrowIfUnusable()
+    {
+        if (_failure is not null || _isDisposed)
+        {
+            ThrowUnusable();
+        }
+    }
+
+    [DoesNotReturn]
+    private void ThrowUnusable()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        throw new IOException($"{_directory}: the log failed before and takes nothing more", _failure);
+    }
 }

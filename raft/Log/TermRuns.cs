@@ -46,6 +46,18 @@ internal sealed class TermRuns
         return true;
     }
 
+    /// <summary>The lowest index known to have the same term as this one.</summary>
+    public ulong FirstOfRun(ulong index)
+    {
+        int i = _end - 1;
+        while (_runs[i].First > index)
+        {
+            i--;
+        }
+
+        return Math.Max(_runs[i].First, StartIndex);
+    }
+
     public void Append(ulong term)
     {
         Check.That(term >= LastTerm);

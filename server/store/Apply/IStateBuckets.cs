@@ -17,16 +17,3 @@ public interface IStateBuckets
     /// <summary>All records of a bucket in key order, as a copy that later writes do not touch.</summary>
     IReadOnlyList<KeyValuePair<byte[], byte[]>> List(string bucket);
 }
-
-/// <summary>Names of etcd's buckets that the state machine keeps (FORMATS A.3).</summary>
-public static class StateBuckets
-{
-    public const string Meta = "meta";
-    public const string Alarm = "alarm";
-    public const string Auth = "auth";
-    public const string AuthUsers = "authUsers";
-    public const string AuthRoles = "authRoles";
-    public const string Members = "members";
-    public const string MembersRemoved = "members_removed";
-    public const string Cluster = "cluster";
-}

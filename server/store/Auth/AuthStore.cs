@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using Perf.Store.Apply;
+using Perf.Store.Backend;
 
 namespace Perf.Store.Auth;
 
@@ -68,19 +69,19 @@ public sealed class AuthStore
     public void Restore()
     {
         var roles = new Dictionary<byte[], AuthRole>(ByteKeyComparer.Instance);
-        foreach (var (name, record) in _buckets.List(StateBuckets.AuthRoles))
+        foreach (var (name, record) in _buckets.List(Buckets.AuthRoles))
         {
             roles[name] = AuthRole.Parse(record);
         }
 
         var users = new Dictionary<byte[], AuthUser>(ByteKeyComparer.Instance);
-        foreach (var (name, record) in _buckets.List(StateBuckets.AuthUsers))
+        foreach (var (name, record) in _buckets.List(Buckets.AuthUsers))
         {
             var user = AuthUser.Parse(record);
             users[name] = user.With(user.Roles, Resolve(user.Roles, roles));
         }
 
-        byte[]? revision = _buckets.Get(StateBuckets.Auth, "authRevision"u8);
+        byte[]? revision = _buckets.Get(Buckets.Auth, "authRevision"u8);
         if (revision is not null && revision.Length != sizeof(ulong))
         {
             throw new InvalidDataException($"bucket auth: authRevision has {revision.Length} bytes, expected 8");
@@ -91,7 +92,7 @@ public sealed class AuthStore
             _roles = roles;
             _users = users;
             _revision = revision is null ? 0 : BinaryPrimitives.ReadUInt64BigEndian(revision);
-            _enabled = _buckets.Get(StateBuckets.Auth, "authEnabled"u8) is [1];
+            _enabled = _buckets.Get(Buckets.Auth, "authEnabled"u8) is [1];
             _view = null;
             if (_revision == 0)
             {
@@ -141,7 +142,7 @@ public sealed class AuthStore
                 return StoreError.RootRoleNotExist;
             }
 
-            _buckets.Put(StateBuckets.Auth, "authEnabled"u8, [1]);
+            _buckets.Put(Buckets.Auth, "authEnabled"u8, [1]);
             _enabled = true;
             _view = null;
         }
@@ -160,7 +161,7 @@ public sealed class AuthStore
                 return;
             }
 
-            _buckets.Put(StateBuckets.Auth, "authEnabled"u8, [0]);
+            _buckets.Put(Buckets.Auth, "authEnabled"u8, [0]);
             _enabled = false;
             CommitRevisionLocked();
         }
@@ -232,7 +233,7 @@ public sealed class AuthStore
         lock (_gate)
         {
             _users.Remove(user.Name);
-            _buckets.Delete(StateBuckets.AuthUsers, name);
+            _buckets.Delete(Buckets.AuthUsers, name);
             CommitRevisionLocked();
         }
 
@@ -369,7 +370,7 @@ public sealed class AuthStore
         lock (_gate)
         {
             _roles.Remove(role.Name);
-            _buckets.Delete(StateBuckets.AuthRoles, name);
+            _buckets.Delete(Buckets.AuthRoles, name);
             foreach (var user in HoldersLocked(role.Name))
             {
                 RevokeLocked(user, role.Name);
@@ -494,13 +495,13 @@ public sealed class AuthStore
     private void PutLocked(AuthUser user)
     {
         _users[user.Name] = user;
-        _buckets.Put(StateBuckets.AuthUsers, user.Name, user.Encode());
+        _buckets.Put(Buckets.AuthUsers, user.Name, user.Encode());
     }
 
     private void PutLocked(AuthRole role)
     {
         _roles[role.Name] = role;
-        _buckets.Put(StateBuckets.AuthRoles, role.Name, role.Encode());
+        _buckets.Put(Buckets.AuthRoles, role.Name, role.Encode());
 
         // Whoever holds the role is made anew, so that its compiled permissions are.
         foreach (var user in HoldersLocked(role.Name))
@@ -523,6 +524,6 @@ public sealed class AuthStore
         _view = null;
         Span<byte> bytes = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64BigEndian(bytes, _revision);
-        _buckets.Put(StateBuckets.Auth, "authRevision"u8, bytes);
+        _buckets.Put(Buckets.Auth, "authRevision"u8, bytes);
     }
 }

@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
 using Perf.Store.Apply;
+using Perf.Store.Backend;
 using Perf.Store.V2;
 
 namespace Perf.Store.Membership;
@@ -165,8 +166,8 @@ public sealed class MembershipStore
                 _current = _current.WithRemoved(change.NodeId);
                 if (persist)
                 {
-                    _buckets.Delete(StateBuckets.Members, Key(change.NodeId));
-                    _buckets.Put(StateBuckets.MembersRemoved, Key(change.NodeId), RemovedValue);
+                    _buckets.Delete(Buckets.Members, Key(change.NodeId));
+                    _buckets.Put(Buckets.MembersRemoved, Key(change.NodeId), RemovedValue);
                 }
 
                 break;
@@ -206,7 +207,7 @@ public sealed class MembershipStore
         _current = _current.With(version);
         if (persist)
         {
-            _buckets.Put(StateBuckets.Cluster, "clusterVersion"u8, Encoding.ASCII.GetBytes(version.ToString()));
+            _buckets.Put(Buckets.Cluster, "clusterVersion"u8, Encoding.ASCII.GetBytes(version.ToString()));
         }
     }
 
@@ -219,7 +220,7 @@ public sealed class MembershipStore
             var text = new StringBuilder("{\"target-version\":");
             GoJson.AppendString(text, downgrade.TargetVersion);
             text.Append(",\"enabled\":").Append(downgrade.Enabled ? "true" : "false").Append('}');
-            _buckets.Put(StateBuckets.Cluster, "downgrade"u8, Encoding.UTF8.GetBytes(text.ToString()));
+            _buckets.Put(Buckets.Cluster, "downgrade"u8, Encoding.UTF8.GetBytes(text.ToString()));
         }
     }
 
@@ -231,7 +232,7 @@ public sealed class MembershipStore
     public int Reconcile()
     {
         int repaired = 0;
-        foreach (var (key, value) in _buckets.List(StateBuckets.Members))
+        foreach (var (key, value) in _buckets.List(Buckets.Members))
         {
             if (!MemberIds.TryParseHex(Encoding.ASCII.GetString(key), out ulong id))
             {
@@ -240,8 +241,8 @@ public sealed class MembershipStore
 
             if (_current.Find(id) is not { } member)
             {
-                _buckets.Delete(StateBuckets.Members, key);
-                _buckets.Put(StateBuckets.MembersRemoved, key, RemovedValue);
+                _buckets.Delete(Buckets.Members, key);
+                _buckets.Put(Buckets.MembersRemoved, key, RemovedValue);
                 _current = _current.WithRemoved(id);
                 repaired++;
                 continue;
@@ -256,10 +257,10 @@ public sealed class MembershipStore
 
         foreach (var member in _current.Members)
         {
-            repaired += PutIfDifferent(StateBuckets.Members, Key(member.Id), Encoding.UTF8.GetBytes(member.ToJson()));
+            repaired += PutIfDifferent(Buckets.Members, Key(member.Id), Encoding.UTF8.GetBytes(member.ToJson()));
         }
 
-        foreach (var (key, _) in _buckets.List(StateBuckets.MembersRemoved))
+        foreach (var (key, _) in _buckets.List(Buckets.MembersRemoved))
         {
             if (MemberIds.TryParseHex(Encoding.ASCII.GetString(key), out ulong id)
                 && !_current.IsRemoved(id) && _current.Find(id) is null)
@@ -270,13 +271,13 @@ public sealed class MembershipStore
 
         foreach (ulong id in _current.RemovedIds)
         {
-            repaired += PutIfDifferent(StateBuckets.MembersRemoved, Key(id), RemovedValue);
+            repaired += PutIfDifferent(Buckets.MembersRemoved, Key(id), RemovedValue);
         }
 
-        byte[]? version = _buckets.Get(StateBuckets.Cluster, "clusterVersion"u8);
+        byte[]? version = _buckets.Get(Buckets.Cluster, "clusterVersion"u8);
         if (_current.ClusterVersion is { } known)
         {
-            repaired += PutIfDifferent(StateBuckets.Cluster, "clusterVersion"u8, Encoding.ASCII.GetBytes(known.ToString()));
+            repaired += PutIfDifferent(Buckets.Cluster, "clusterVersion"u8, Encoding.ASCII.GetBytes(known.ToString()));
         }
         else if (version is not null && SemanticVersion.TryParse(Encoding.ASCII.GetString(version), out var stored))
         {
@@ -285,7 +286,7 @@ public sealed class MembershipStore
 
         if (_current.Members.Count > 0)
         {
-            repaired += PutIfDifferent(StateBuckets.Meta, "confState"u8, ConfStateJson());
+            repaired += PutIfDifferent(Buckets.Meta, "confState"u8, ConfStateJson());
         }
 
         return repaired;
@@ -347,11 +348,11 @@ public sealed class MembershipStore
         _current = _current.With(member);
         if (persist)
         {
-            _buckets.Put(StateBuckets.Members, Key(member.Id), Encoding.UTF8.GetBytes(member.ToJson()));
+            _buckets.Put(Buckets.Members, Key(member.Id), Encoding.UTF8.GetBytes(member.ToJson()));
         }
     }
 
-    private void PutConfState() => _buckets.Put(StateBuckets.Meta, "confState"u8, ConfStateJson());
+    private void PutConfState() => _buckets.Put(Buckets.Meta, "confState"u8, ConfStateJson());
 
     private int PutIfDifferent(string bucket, ReadOnlySpan<byte> key, byte[] value)
     {
@@ -366,7 +367,7 @@ public sealed class MembershipStore
 
     private DowngradeInfo StoredDowngrade()
     {
-        if (_buckets.Get(StateBuckets.Cluster, "downgrade"u8) is not { } json)
+        if (_buckets.Get(Buckets.Cluster, "downgrade"u8) is not { } json)
         {
             return DowngradeInfo.None;
         }

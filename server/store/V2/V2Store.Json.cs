@@ -61,6 +61,19 @@ public sealed partial class V2Store
         }
     }
 
+    /// <summary>Back to the empty store.</summary>
+    public void Clear()
+    {
+        lock (_gate)
+        {
+            _root = V2Node.Directory("/", 0, null, 0);
+            _currentIndex = 0;
+            _history = new V2History();
+            _expiring.Clear();
+            AddNamespaces();
+        }
+    }
+
     private static void AppendNode(StringBuilder target, V2Node node)
     {
         target.Append("{\"Path\":");

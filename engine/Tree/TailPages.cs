@@ -1,0 +1,81 @@
+using Perf.Engine.Pages;
+using Perf.Engine.Space;
+using Perf.Engine.Transactions;
+
+namespace Perf.Engine.Tree;
+
+/// <summary>Chooses the extents at the end of the file that one commit rewrites into lower holes.</summary>
+internal static class TailPages
+{
+    /// <summary>The extents to move, with all their ancestors; null when nothing can be gained.</summary>
+    public static HashSet<long>? Choose(CommitView view, PageSpace space, int pagesMax)
+    {
+        if (pagesMax <= 0)
+        {
+            return null;
+        }
+
+        long tail = space.TailStart(pagesMax);
+
+        // Each move also rewrites its ancestors, which lie anywhere: leave holes for those as well.
+        if (space.FreeBelow(tail) < Math.Min(pagesMax, space.HighWater - tail) + PageLayout.DepthMax)
+        {
+            return null;
+        }
+
+        var moving = new HashSet<long>();
+        Visit(view, space, view.Meta.Root, 0, tail, TreeSearch.Height(view, view.Meta.Root, 0, true), true, moving);
+        foreach (BucketRoot bucket in view.Buckets)
+        {
+            if (bucket.Root != 0)
+            {
+                int height = TreeSearch.Height(view, bucket.Root);
+                Visit(view, space, bucket.Root, 0, tail, height, false, moving);
+            }
+        }
+
+        return moving.Count > 0 ? moving : null;
+    }
+
+    private static bool Visit(
+        CommitView view,
+        PageSpace space,
+        long id,
+        uint expected,
+        long tail,
+        int height,
+        bool holdsBuckets,
+        HashSet<long> moving)
+    {
+        bool moves = id >= tail && FitsBelow(view, space, id, tail, expected, holdsBuckets);
+        if (height > 0)
+        {
+            ReadOnlySpan<byte> page = view.Page(id, expected, holdsBuckets);
+            TreeSearch.RequireBranch(view, id, page);
+            var branch = new BranchView(page);
+            for (int i = 0; i < branch.Count; i++)
+            {
+                long child = branch.Child(i);
+                if (height > 1 || child >= tail)
+                {
+                    moves |= Visit(
+                        view, space, child, branch.ChildChecksum(i), tail, height - 1, holdsBuckets, moving);
+                }
+            }
+        }
+
+        if (moves)
+        {
+            moving.Add(id);
+        }
+
+        return moves;
+    }
+
+    private static bool FitsBelow(
+        CommitView view, PageSpace space, long id, long tail, uint expected, bool holdsBuckets)
+    {
+        int count = view.Page(id, expected, holdsBuckets).Length / view.Meta.PageBytes;
+        return space.FindHole(count) + count <= tail;
+    }
+}

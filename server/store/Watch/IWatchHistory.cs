@@ -18,8 +18,11 @@ public interface IWatchHistory
     /// <summary>Revisions below this one may be gone.</summary>
     long CompactRevision { get; }
 
-    /// <summary>Shows every record with from &lt;= revision &lt;= to, ascending by revision and sub-revision.</summary>
-    void Scan(long from, long to, IHistoryVisitor visitor);
+    /// <summary>
+    /// Shows every record with from &lt;= revision &lt;= to, ascending by revision and sub-revision. False, and
+    /// nothing shown, when from is compacted.
+    /// </summary>
+    bool TryScan(long from, long to, IHistoryVisitor visitor);
 
     /// <summary>
     /// Writes the KeyValue that the key had at the revision; false when it had none or the revision is compacted.

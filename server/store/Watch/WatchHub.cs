@@ -70,8 +70,8 @@ public sealed class WatchHub : IRevisionSink
     /// <summary>The newest revision that may be told.</summary>
     internal long Published => Volatile.Read(ref _published);
 
-    /// <summary>Revisions below this one may be gone from the store.</summary>
-    internal long Compacted => Volatile.Read(ref _compacted);
+    /// <summary>Revisions below this one may be gone from the store: told by the apply thread, or seen there.</summary>
+    internal long Compacted => Math.Max(Volatile.Read(ref _compacted), _history.CompactRevision);
 
     /// <summary>How often the store was replaced: what was read across a change is not to be trusted.</summary>
     internal long Resets => Volatile.Read(ref _resets);
@@ -136,7 +136,6 @@ public sealed class WatchHub : IRevisionSink
     public void OnReset(long revision)
     {
         _ring.Clear(revision + 1);
-        Volatile.Write(ref _compacted, Math.Max(_compacted, _history.CompactRevision));
         Volatile.Write(ref _published, revision);
         Interlocked.Increment(ref _resets);
         foreach (WatchShard shard in _shards)

@@ -191,10 +191,10 @@ internal sealed partial class WatchShard : IHistoryVisitor
         _scanRevision = from - 1;
         _scanBytes = 0;
         _scanStopped = false;
-        _history.Scan(from, to, this);
+        bool scanned = _history.TryScan(from, to, this);
         _scanIndex = null;
         end = _scanStopped ? _scanRevision : to;
-        if (_hub.Compacted > from || _hub.Resets != resets)
+        if (!scanned || _hub.Compacted > from || _hub.Resets != resets)
         {
             Discard();
             return false;

@@ -199,6 +199,11 @@ public sealed class WalCrashTests
         Assert.True(
             history.Skip(from).Any(model.Equals), $"{where}: {model}; acknowledged {history[from]}, appended {history[^1]}");
 
+        // What was replayed counts from now on, also after the next power failure.
+        var durable = new WalModel();
+        WalLog.Open(disk.CrashCopy(17), WalSamples.Directory, default, WalSamples.Small, durable).Dispose();
+        Assert.True(model.Equals(durable), $"{where}: replayed {model}, after a power failure {durable}");
+
         // And it goes on from there.
         ulong next = log.LastIndex + 1;
         log.AppendEntry(next, WalSamples.Entry(9, next, 50));

@@ -9,6 +9,10 @@ public sealed partial class RaftCore
     private ulong _snapshotInstalling;
     private ulong _snapshotOnDisk;
 
+    // Comes into force with the snapshot's application: what the state machine still applies before it belongs to the
+    // configuration before it.
+    private ConfState? _snapshotConfState;
+
     private bool IsInstalling =>
         _snapshotOnDisk < _snapshotInstalling || _log.Applied < _snapshotInstalling;
 
@@ -55,6 +59,15 @@ public sealed partial class RaftCore
         // It will say how far it is, or fall silent; either way wait for a sign of life before the next append.
         member.BecomeProbe();
         member.ProbeSent = true;
+    }
+
+    private void FinishInstalling()
+    {
+        if (_snapshotConfState is not null && !IsInstalling)
+        {
+            _members.Switch(_snapshotConfState, _log.LastIndex + 1);
+            _snapshotConfState = null;
+        }
     }
 
     private void SendSnapshot(Progress member)
@@ -113,7 +126,7 @@ public sealed partial class RaftCore
         _snapshotInstalling = metadata.Index;
         _snapshot = metadata;
         _committedReadPending = false;
-        _members.Switch(confState, metadata.Index + 1);
+        _snapshotConfState = confState;
         AnswerAppend(message.From, metadata.Index);
         return StepOutcome.Done;
     }

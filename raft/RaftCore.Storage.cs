@@ -78,6 +78,7 @@ public sealed partial class RaftCore
 
         _batchDurable = batch;
         MarkDurable();
+        FinishInstalling();
         ReleaseHeld();
         if (_role == RaftRole.Leader)
         {
@@ -97,6 +98,7 @@ public sealed partial class RaftCore
 
         _log.MarkApplied(index);
         _log.Trim();
+        FinishInstalling();
         ReleaseHeld();
         _feedDue |= _role == RaftRole.Leader;
     }

@@ -109,6 +109,10 @@ public sealed partial class RaftCore
         _feedDue || _messages.Count > 0 || _forwards.Count > 0 || _readStates.Count > 0 || HasWrites
         || HasCommittedToHand || HasSoftStateChange;
 
+    internal RaftLog Log => _log;
+
+    internal Members Members => _members;
+
     private bool HasSoftStateChange => _toldRole != _role || _toldLeader != _leader || _toldTerm != _term;
 
     private bool HasCommittedToHand =>

@@ -48,6 +48,9 @@ public sealed class ProtoBuffer : IBufferWriter<byte>
         return _bytes.AsSpan(_count);
     }
 
+    /// <summary>A response header as field 1.</summary>
+    public void Header(in ResponseHeader header) => header.WriteField(this);
+
     /// <summary>Begins a message field; give the answer to <see cref="EndMessage"/>.</summary>
     public int BeginMessage(int field)
     {

@@ -47,7 +47,7 @@ public ref struct ProtoWriter
     public void Bool(int field, bool value) => UInt64(field, value ? 1UL : 0UL);
 
     /// <summary>A bytes or string field; nothing when empty.</summary>
-    public void Bytes(int field, ReadOnlySpan<byte> value)
+    public void Bytes(int field, scoped ReadOnlySpan<byte> value)
     {
         if (!value.IsEmpty)
         {
@@ -56,7 +56,7 @@ public ref struct ProtoWriter
     }
 
     /// <summary>A message field: written even when empty.</summary>
-    public void Message(int field, ReadOnlySpan<byte> value)
+    public void Message(int field, scoped ReadOnlySpan<byte> value)
     {
         MessageHead(field, value.Length);
         Raw(value);
@@ -70,7 +70,7 @@ public ref struct ProtoWriter
     }
 
     /// <summary>Bytes as they are.</summary>
-    public void Raw(ReadOnlySpan<byte> value)
+    public void Raw(scoped ReadOnlySpan<byte> value)
     {
         value.CopyTo(_target[_at..]);
         _at += value.Length;

@@ -15,7 +15,7 @@ public readonly record struct ResponseHeader(ulong ClusterId, ulong MemberId, lo
         + ProtoSize.Int64(RevisionField, Revision)
         + ProtoSize.UInt64(RaftTermField, RaftTerm);
 
-    /// <summary>Bytes as field 1 of a response; 0 for a header that says nothing at all.</summary>
+    /// <summary>Bytes as field 1 of a response; the field is there even when it says nothing.</summary>
     public int FieldBytes => ProtoSize.Message(1, Bytes);
 
     /// <summary>Writes the header as field 1 of a response.</summary>

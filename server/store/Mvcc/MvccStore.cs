@@ -1,106 +1,142 @@
-using System.Buffers;
+using Perf.Engine;
 using Perf.Engine.Transactions;
 using Perf.Store.Backend;
-using Perf.Store.Commands;
 
 namespace Perf.Store.Mvcc;
 
 /// <summary>Runs work(0) ... work(count - 1), in parallel or not, and returns when all are done.</summary>
 public delegate void WorkRunner(int count, Action<int> work);
 
-/// <summary>HashKV's answer (FORMATS A.5).</summary>
-public readonly record struct HashKvResult(uint Hash, long CompactRevision, long Revision, long CurrentRevision);
-
-/// <summary>The key space. Skeleton: bodies follow.</summary>
-public sealed class MvccStore
+/// <summary>
+/// The key space: every key with its history, as etcd has it. The apply thread changes it and then publishes; any
+/// thread reads what is published, without locks. See DESIGN.md.
+/// </summary>
+public sealed partial class MvccStore
 {
-    public MvccStore(BackendStore backend, ILeaseAttachments? leases = null, IRevisionSink? sink = null) => throw new NotImplementedException();
+    private readonly BackendStore _backend;
+    private readonly PublishedState _published = new();
+    private KeyIndex _index;
+    private int _resetStamp;
+    private long _revision = 1;
+    private long _compacted = -1;
+    private long _compactedTold = -1;
 
-    /// <summary>Can be set once, before <see cref="Load"/>.</summary>
+    public MvccStore(BackendStore backend, ILeaseAttachments? leases = null, IRevisionSink? sink = null)
+    {
+        _backend = backend;
+        Leases = leases;
+        Sink = sink;
+        _index = new KeyIndex(backend.Epochs);
+    }
+
+    /// <summary>Set before <see cref="Load"/>. Without one no lease exists.</summary>
     public ILeaseAttachments? Leases { get; set; }
 
-    /// <summary>Can be set once, before <see cref="Load"/>.</summary>
+    /// <summary>Set before the first transaction.</summary>
     public IRevisionSink? Sink { get; set; }
 
-    /// <summary>Builds the index from bucket key; attaches keys to leases; resumes an unfinished compaction.</summary>
-    public void Load(WorkRunner? runner = null, int parts = 1) => throw new NotImplementedException();
-
-    /// <summary>Goes over to another file. Apply thread. The backend is reset by this call.</summary>
-    public void Reset(DataFile file, WorkRunner? runner = null, int parts = 1) => throw new NotImplementedException();
-
     /// <summary>Revision of the last transaction applied. Apply thread.</summary>
-    public long Revision => throw new NotImplementedException();
+    public long Revision => _revision;
 
     /// <summary>Compact revision as applied, -1 when never compacted. Apply thread.</summary>
-    public long CompactRevision => throw new NotImplementedException();
+    public long CompactRevision => _compacted;
 
-    /// <summary>What readers see. Any thread.</summary>
-    public long PublishedRevision => throw new NotImplementedException();
+    /// <summary>Newest revision that readers see. Any thread.</summary>
+    public long PublishedRevision => _published.Revision;
 
-    /// <summary>What readers see, -1 when never compacted. Any thread.</summary>
-    public long PublishedCompactRevision => throw new NotImplementedException();
+    /// <summary>Compact revision that readers see, -1 when never compacted. Any thread.</summary>
+    public long PublishedCompactRevision => _published.Compacted;
 
-    // Apply thread. The header carries ids and term; its revision is filled in. A null response: nobody waits.
-    public StoreError ApplyPut(in PutView put, in ResponseHeader header, IBufferWriter<byte>? response) => throw new NotImplementedException();
+    /// <summary>Keys in the index, those included that only have history. Apply thread.</summary>
+    public long KeyCount => _index.Tree.Count;
 
-    public StoreError ApplyDeleteRange(in DeleteRangeView delete, in ResponseHeader header, IBufferWriter<byte>? response) => throw new NotImplementedException();
+    /// <summary>
+    /// Makes everything applied so far visible, tells the watches, and reuses what readers have left. Once per batch
+    /// of entries; answers leave after it (I7).
+    /// </summary>
+    public void Publish()
+    {
+        Check.That(!_inTxn);
+        KeyIndex index = _index;
+        if (_dirty.Count == 0)
+        {
+            _published.Write(_revision, _compacted);
+        }
+        else
+        {
+            // The counts of live keys and the revision they belong to change together.
+            index.Tree.BeginChange();
+            for (int i = 0; i < _dirty.Count; i++)
+            {
+                uint id = _dirty[i];
+                index.Tree.SetAlive(index.Keys.Key(id), !index.Keys.Peek(id).IsTombstone);
+                index.Keys.Mark(id, KeyTable.KeyMarks.Dirty, false);
+            }
+            _published.Write(_revision, _compacted);
+            index.Tree.EndChange();
+            _dirty.Clear();
+        }
+        index.Keys.Reclaim();
 
-    public StoreError ApplyTxn(ReadOnlySpan<byte> txn, in ResponseHeader header, IBufferWriter<byte>? response) => throw new NotImplementedException();
+        if (_compacted != _compactedTold)
+        {
+            _compactedTold = _compacted;
+            Sink?.OnCompacted(_compacted);
+        }
+        Sink?.OnPublished(_revision);
+    }
 
-    public StoreError ApplyCompaction(in CompactionView compaction, in ResponseHeader header, IBufferWriter<byte>? response) => throw new NotImplementedException();
+    /// <summary>
+    /// Goes over to another data file: a snapshot was installed. The index of the new file is built first; then
+    /// file, index and revisions change as one for readers. Apply thread.
+    /// </summary>
+    public void Reset(DataFile file, WorkRunner? runner = null, int parts = 1)
+    {
+        Check.That(!_inTxn);
+        var index = new KeyIndex(_backend.Epochs);
+        LoadedState state = LoadFrom(file, index, runner, parts);
 
-    /// <summary>Begins a transaction for callers that make their own changes (lease revoke).</summary>
-    public void BeginTxn() => throw new NotImplementedException();
+        Interlocked.Increment(ref _resetStamp);
+        _backend.Reset(file);
+        Volatile.Write(ref _index, index);
+        Adopt(state);
+        _dirty.Clear();
+        Interlocked.Increment(ref _resetStamp);
 
-    public void Put(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, long lease) => throw new NotImplementedException();
+        AttachLeases();
+        _compactedTold = _compacted;
+        Sink?.OnReset(_revision);
+    }
 
-    /// <summary>Deletes one key, or a range when the end is not empty; returns how many.</summary>
-    public long Delete(ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd = default) => throw new NotImplementedException();
+    /// <summary>A reader with index and revisions of one moment. Any thread; dispose it.</summary>
+    private RecordReader OpenReader(out KeyIndex index, out long revision, out long compacted)
+    {
+        var spin = default(SpinWait);
+        while (true)
+        {
+            int stamp = Volatile.Read(ref _resetStamp);
+            if ((stamp & 1) == 0)
+            {
+                RecordReader reader = RecordReader.Open(_backend, _published, out revision, out compacted);
+                index = Volatile.Read(ref _index);
+                Volatile.ReadBarrier();
+                if (Volatile.Read(ref _resetStamp) == stamp)
+                {
+                    return reader;
+                }
+                reader.Dispose();
+            }
+            spin.SpinOnce(-1);
+        }
+    }
 
-    /// <summary>Ends the transaction; the revision moves if anything changed. Returns the revision.</summary>
-    public long EndTxn() => throw new NotImplementedException();
-
-    /// <summary>Makes everything applied so far visible to readers and watches.</summary>
-    public void Publish() => throw new NotImplementedException();
-
-    /// <summary>Compaction work is left. Apply thread.</summary>
-    public bool CompactionPending => throw new NotImplementedException();
-
-    /// <summary>Removes at most so many superseded revisions; true when the compaction is finished. Apply thread.</summary>
-    public bool CompactStep(int revisionsMax) => throw new NotImplementedException();
-
-    /// <summary>Last compact revision whose work is done, -1 when none. Apply thread.</summary>
-    public long FinishedCompactRevision => throw new NotImplementedException();
-
-    // Any thread.
-    public StoreError Range(in RangeView range, in ResponseHeader header, IBufferWriter<byte> response) => throw new NotImplementedException();
-
-    public StoreError ReadOnlyTxn(ReadOnlySpan<byte> txn, in ResponseHeader header, IBufferWriter<byte> response) => throw new NotImplementedException();
-
-    public StoreError HashKv(long revision, out HashKvResult result) => throw new NotImplementedException();
-
-    /// <summary>Compacted when from is below the compact revision. Dispose the cursor.</summary>
-    public StoreError OpenHistory(long fromRevision, long toRevision, out HistoryCursor cursor) => throw new NotImplementedException();
-
-    /// <summary>The key's KeyValue bytes as of a revision; false when it had none. Compacted revisions give false.</summary>
-    public bool TryGetAt(ReadOnlySpan<byte> key, long revision, IBufferWriter<byte> target) => throw new NotImplementedException();
-}
-
-/// <summary>Changes in revision order, for watchers that catch up. Lives on one thread; holds an epoch.</summary>
-public ref struct HistoryCursor : IDisposable
-{
-    public readonly long Main => throw new NotImplementedException();
-
-    public readonly int Sub => throw new NotImplementedException();
-
-    public readonly bool IsDelete => throw new NotImplementedException();
-
-    /// <summary>Stored bytes of mvccpb.KeyValue; for a delete the key field only.</summary>
-    public readonly ReadOnlySpan<byte> KeyValue => throw new NotImplementedException();
-
-    public readonly ReadOnlySpan<byte> Key => throw new NotImplementedException();
-
-    public bool MoveNext() => throw new NotImplementedException();
-
-    public void Dispose() => throw new NotImplementedException();
+    private void Adopt(in LoadedState state)
+    {
+        _revision = state.Revision;
+        _compacted = state.Compacted;
+        _finishedCompact = state.Finished;
+        _compactPending = state.Compacted != state.Finished;
+        _compactOffset = 0;
+        _published.Write(_revision, _compacted);
+    }
 }

@@ -1,0 +1,145 @@
+using System.Buffers;
+using Perf.Store.Backend;
+using Perf.Store.Commands;
+
+namespace Perf.Store.Mvcc;
+
+public sealed partial class MvccStore
+{
+    private long _finishedCompact = -1;
+    private bool _compactPending;
+    private int _compactOffset;
+
+    /// <summary>A compaction was applied whose work is not done yet. Apply thread.</summary>
+    public bool CompactionPending => _compactPending;
+
+    /// <summary>Newest compact revision whose work is done, -1 when there is none. Apply thread.</summary>
+    public long FinishedCompactRevision => _finishedCompact;
+
+    /// <summary>
+    /// Applies a compaction: from the next publication on, nothing below the revision can be read. The work is left
+    /// to <see cref="CompactStep"/>; it is resumed after a crash, because the revision asked for is committed with
+    /// this entry (CMP-01..04).
+    /// </summary>
+    public StoreError ApplyCompaction(
+        in CompactionView compaction, in ResponseHeader header, IBufferWriter<byte>? response)
+    {
+        if (compaction.Revision <= _compacted)
+        {
+            return StoreError.Compacted;
+        }
+        if (compaction.Revision > _revision)
+        {
+            return StoreError.FutureRev;
+        }
+        _compacted = compaction.Revision;
+        _compactPending = true;
+        _compactOffset = 0;
+        WriteMeta(Buckets.ScheduledCompactKey, _compacted);
+        WriteHeader(header with { Revision = _revision }, response);
+        return StoreError.None;
+    }
+
+    /// <summary>
+    /// Looks at no more than so many superseded revisions and removes what the compact revision no longer allows to
+    /// be read. True when the compaction is finished. Apply thread, between entries.
+    /// </summary>
+    public bool CompactStep(int revisionsMax)
+    {
+        if (!_compactPending)
+        {
+            return true;
+        }
+        if (_published.Compacted != _compacted || _dirty.Count > 0)
+        {
+            // Readers must know before anything goes.
+            Publish();
+        }
+
+        // What was superseded below C is done for good. At C itself a tombstone stays (a watcher that starts at C
+        // needs it), so those items wait in the queue for the next compaction.
+        SupersededQueue queue = _index.Superseded;
+        for (int i = 0; i < revisionsMax; i++)
+        {
+            if (queue.Count <= _compactOffset || queue.Peek(_compactOffset).Main > _compacted)
+            {
+                _compactPending = false;
+                _finishedCompact = _compacted;
+                _compactOffset = 0;
+                WriteMeta(Buckets.FinishedCompactKey, _compacted);
+                return true;
+            }
+            SupersededQueue.Item item = queue.Peek(_compactOffset);
+            if (item.Main < _compacted)
+            {
+                queue.Dequeue();
+            }
+            else
+            {
+                _compactOffset++;
+            }
+            CompactKey(item.Id);
+        }
+        return false;
+    }
+
+    /// <summary>Removes of one key what lies behind its newest version at or below the compact revision.</summary>
+    private void CompactKey(uint id)
+    {
+        KeyTable keys = _index.Keys;
+        if ((keys.Peek(id).Marks & KeyTable.KeyMarks.Gone) != 0)
+        {
+            return;
+        }
+        KeyVersion survivor = keys.Newest(id);
+        if (survivor.Main == 0)
+        {
+            return;
+        }
+        uint link = 0;
+        uint before = 0;
+        while (survivor.Main > _compacted)
+        {
+            if (survivor.Older == 0)
+            {
+                return;
+            }
+            before = link;
+            link = survivor.Older;
+            survivor = keys.OlderVersionOf(link);
+        }
+
+        keys.CutBehind(id, link);
+        RecordTable records = _backend.ActiveRecords;
+        for (uint older = survivor.Older; older != 0;)
+        {
+            KeyVersion version = keys.OlderVersionOf(older);
+            records.Delete(version.Main, version.Sub, version.IsTombstone);
+            keys.RetireOlder(older);
+            older = version.Older;
+        }
+
+        if (survivor.IsTombstone && survivor.Main < _compacted)
+        {
+            records.Delete(survivor.Main, survivor.Sub, true);
+            if (link != 0)
+            {
+                keys.CutBehind(id, before);
+                keys.RetireOlder(link);
+            }
+            else
+            {
+                _index.Tree.Remove(keys.Key(id));
+                keys.RetireKey(id);
+            }
+        }
+        _backend.Touch();
+    }
+
+    private void WriteMeta(ReadOnlySpan<byte> name, long revision)
+    {
+        Span<byte> value = stackalloc byte[RevisionKey.Bytes];
+        RevisionKey.Write(value, revision, 0, false);
+        _backend.Put(Buckets.Meta, name, value);
+    }
+}

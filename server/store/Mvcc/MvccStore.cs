@@ -108,6 +108,9 @@ public sealed partial class MvccStore
         Sink?.OnReset(_revision);
     }
 
+    /// <summary>Checks the index against itself. Apply thread; tests.</summary>
+    internal void VerifyIndex() => _index.Tree.Verify();
+
     /// <summary>A reader with index and revisions of one moment. Any thread; dispose it.</summary>
     private RecordReader OpenReader(out KeyIndex index, out long revision, out long compacted)
     {

@@ -225,11 +225,11 @@ public sealed partial class RaftCore
         }
     }
 
-    // A leader or candidate of an earlier term. Answering with our term frees a member that is stuck in a higher one
-    // (the quorum check ignores its campaigns) and ends the reign of a leader that was away.
+    // A leader or candidate of an earlier term (Raft 5.1). Answering with our term frees a member that is stuck in a
+    // higher one (the quorum check ignores its campaigns) and ends the reign of a leader that was away.
     private StepOutcome StepStale(in Message message)
     {
-        if (message.Type is MessageType.App or MessageType.Heartbeat && (_config.CheckQuorum || _config.PreVote))
+        if (message.Type is MessageType.App or MessageType.Heartbeat)
         {
             var answer = new Message { Type = MessageType.AppResp, To = message.From };
             SendAfterTerm(ref answer);

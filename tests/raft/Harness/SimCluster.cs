@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Globalization;
+using System.Text;
 
 namespace Perf.Raft.Tests.Harness;
 
@@ -181,6 +183,23 @@ internal sealed class SimCluster
         {
             _reads.Add(id, HighestApplied);
         }
+    }
+
+    /// <summary>Where everybody stands, for the message of a failed run.</summary>
+    public string Describe()
+    {
+        var text = new StringBuilder();
+        foreach (SimMember member in Members.Values)
+        {
+            RaftStatus status = member.Core.GetStatus();
+            text.AppendLine(CultureInfo.InvariantCulture, $"{(member.IsUp ? "" : "down ")}{status} {status.ConfState}");
+            foreach (ProgressView progress in status.Progress)
+            {
+                text.AppendLine(CultureInfo.InvariantCulture, $"   {progress}");
+            }
+        }
+
+        return text.ToString();
     }
 
     private void DeliverOne()

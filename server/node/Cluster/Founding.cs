@@ -1,0 +1,154 @@
+using Perf.Engine.IO;
+using Perf.Engine.Snap;
+using Perf.Engine.Wal;
+using Perf.Node.Config;
+using Perf.Node.Consensus;
+using Perf.Node.Logging;
+using Perf.Raft;
+using Perf.Store.Membership;
+
+namespace Perf.Node.Cluster;
+
+/// <summary>What a member starts from: its log, what raft must know of it, and the newest raft snapshot.</summary>
+internal sealed class StartState
+{
+    public required WalLog Wal { get; init; }
+
+    public required RestoredState Raft { get; init; }
+
+    /// <summary>Null where the log begins at its beginning.</summary>
+    public Snapshot? Snapshot { get; init; }
+
+    /// <summary>True when the log was made just now.</summary>
+    public bool IsNew { get; init; }
+}
+
+/// <summary>Makes a new member's log, or reads an old one back.</summary>
+internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
+{
+    /// <summary>True when there is a log to go on with.</summary>
+    public bool HasLog => WalLog.Exists(disk, config.WalDirectory);
+
+    /// <summary>
+    /// Founds a cluster with the given members: the log starts with one configuration change for each, committed,
+    /// the same bytes on every founder (FORMATS A.12).
+    /// </summary>
+    public StartState Found(InitialCluster cluster, ulong memberId)
+    {
+        WalLog wal = WalLog.Create(disk, config.WalDirectory, memberId, cluster.ClusterId, WalOptions());
+        var raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty);
+        var memory = new EntryMemory();
+        ulong index = 0;
+        foreach (Member member in cluster.Members)
+        {
+            byte[] data = Store.Membership.ConfChange.EncodeBootstrap(member);
+            Entry entry = Encode(memory, 1, ++index, EntryType.ConfChange, data);
+            wal.AppendEntry(entry.Index, entry.Encoded.Span);
+            raft.Append(entry);
+            entry.Lease?.Release();
+        }
+
+        wal.AppendHardState(1, 0, index);
+        wal.Sync();
+        raft.HardState = new HardState(1, 0, index);
+        return new StartState { Wal = wal, Raft = raft, IsNew = true };
+    }
+
+    /// <summary>An empty log for a member that joins a running cluster; the leader sends everything.</summary>
+    public StartState Join(ulong memberId, ulong clusterId) => new()
+    {
+        Wal = WalLog.Create(disk, config.WalDirectory, memberId, clusterId, WalOptions()),
+        Raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty),
+        IsNew = true,
+    };
+
+    /// <summary>The newest .snap that the log vouches for and that can be read; null where there is none.</summary>
+    public Snapshot? NewestSnapshot()
+    {
+        if (!disk.DirectoryExists(config.SnapDir))
+        {
+            return null;
+        }
+
+        IReadOnlyList<WalSnapshot> valid = WalLog.ValidSnapshots(disk, config.WalDirectory);
+        (SnapName Name, byte[] RaftSnapshot)? newest = SnapFile.ReadNewest(
+            disk, config.SnapDir, name => valid.Any(v => v.Index == name.Index && v.Term == name.Term));
+        if (newest is null)
+        {
+            return null;
+        }
+
+        if (SnapshotCodec.TryRead(newest.Value.RaftSnapshot, out Snapshot? snapshot) != System.Buffers.OperationStatus.Done)
+        {
+            throw new StartRefusedException($"{newest.Value.Name.FileName}: not a raft snapshot");
+        }
+
+        return snapshot;
+    }
+
+    /// <summary>Reads the log back from the newest snapshot on.</summary>
+    public StartState Reopen(Snapshot? snapshot)
+    {
+        SnapshotMetadata start = snapshot?.Metadata ?? SnapshotMetadata.None;
+        var raft = new RestoredState(start, start.Index, start.ConfState);
+        var replay = new Replay(raft);
+        WalLog wal = WalLog.Open(
+            disk, config.WalDirectory, new WalSnapshot(start.Index, start.Term, default), WalOptions(), replay);
+        HardState hard = replay.HardState;
+        if (hard.Commit < start.Index)
+        {
+            // etcd writes the snapshot record before the hard state that commits it.
+            hard = hard with { Commit = start.Index };
+        }
+
+        raft.HardState = hard;
+        log.Info(
+            "restarting local member",
+            ("cluster-id", MemberIds.Hex(wal.ClusterId)),
+            ("local-member-id", MemberIds.Hex(wal.NodeId)),
+            ("commit-index", hard.Commit));
+        return new StartState { Wal = wal, Raft = raft, Snapshot = snapshot };
+    }
+
+    private static Entry Encode(EntryMemory memory, ulong term, ulong index, EntryType type, byte[] data)
+    {
+        Memory<byte> buffer = memory.Rent(EntryCodec.HeadroomBytes + data.Length, out IEntryLease? lease);
+        data.CopyTo(buffer[EntryCodec.HeadroomBytes..]);
+        return EntryCodec.Complete(buffer, EntryCodec.HeadroomBytes, type, term, index, lease);
+    }
+
+    private WalOptions WalOptions() => new()
+    {
+        NoSync = config.UnsafeNoFsync,
+        MarkPath = Path.Combine(config.SidecarDir, "walmark"),
+    };
+
+    /// <summary>Puts what the log holds into raft's memory.</summary>
+    private sealed class Replay(RestoredState raft) : IWalVisitor
+    {
+        private readonly EntryMemory _memory = new();
+
+        public HardState HardState { get; private set; }
+
+        public void OnEntry(ulong index, ulong term, ReadOnlySpan<byte> encodedEntry)
+        {
+            Memory<byte> copy = _memory.Rent(encodedEntry.Length, out IEntryLease? lease);
+            encodedEntry.CopyTo(copy.Span);
+            if (EntryCodec.TryRead(copy, lease, out Entry entry) != System.Buffers.OperationStatus.Done)
+            {
+                throw new StartRefusedException($"the log's entry {index} is not a raft entry");
+            }
+
+            raft.Append(entry);
+            lease?.Release();
+        }
+
+        public void OnTruncate(ulong index) => raft.TruncateFrom(index);
+
+        public void OnHardState(ulong term, ulong vote, ulong commit) => HardState = new HardState(term, vote, commit);
+
+        public void OnSnapshot(ulong index, ulong term, ReadOnlySpan<byte> confState)
+        {
+        }
+    }
+}

@@ -1,0 +1,109 @@
+using Perf.Engine.IO;
+using Perf.Engine.Snap;
+using Perf.Engine.Wal;
+using Perf.Node.Config;
+using Perf.Node.Consensus;
+using Perf.Node.Logging;
+using Perf.Raft;
+
+namespace Perf.Node.Cluster;
+
+/// <summary>
+/// Keeps the log short: every so many entries it has the data file made durable, writes a .snap, records it in the
+/// log, lets raft forget entries that lie far enough behind, and removes files nobody needs (I6).
+/// </summary>
+internal sealed class SnapshotKeeper(
+    ServerConfig config, IDisk disk, Log log, Pipeline pipeline, WalLog wal, SnapshotMetadata? last)
+{
+    /// <summary>etcd purges files every 30 s; a new snapshot is the better moment.</summary>
+    private ulong _lastIndex = last?.Index ?? 0;
+    private int _busy;
+
+    /// <summary>Called some times a second.</summary>
+    public void Turn()
+    {
+        ulong applied = pipeline.AppliedIndex;
+        if (applied >= _lastIndex && applied - _lastIndex >= config.SnapshotCount)
+        {
+            Take();
+        }
+    }
+
+    /// <summary>Takes a snapshot of what is applied now, unless one is under way.</summary>
+    public void Take()
+    {
+        if (Interlocked.Exchange(ref _busy, 1) != 0)
+        {
+            return;
+        }
+
+        Snapshot? snapshot = null;
+        pipeline.Capture(
+            () =>
+            {
+                Store.Apply.StateMachine machine = pipeline.State.Machine;
+                var voters = new ConfState(
+                    [.. machine.Members.Current.VoterIds], [.. machine.Members.Current.LearnerIds]);
+                snapshot = new Snapshot(
+                    new SnapshotMetadata(machine.AppliedIndex, machine.AppliedTerm, voters), machine.SaveSnapshot());
+            },
+            () => Write(snapshot!));
+    }
+
+    /// <summary>Commit thread: the data file holds exactly the snapshot's entries.</summary>
+    private void Write(Snapshot snapshot)
+    {
+        SnapshotMetadata metadata = snapshot.Metadata;
+        pipeline.State.Backend.MakeDurable();
+        byte[] encoded = new byte[SnapshotCodec.Bytes(snapshot)];
+        SnapshotCodec.Write(snapshot, encoded);
+        SnapFile.Write(disk, config.SnapDir, metadata.Term, metadata.Index, encoded);
+        byte[] conf = new byte[ConfStateCodec.Bytes(metadata.ConfState)];
+        ConfStateCodec.Write(metadata.ConfState, conf);
+        pipeline.WalLoop.Queue.Add(new WalWork
+        {
+            Kind = WalWorkKind.Snapshot,
+            Snapshot = new WalSnapshot(metadata.Index, metadata.Term, conf),
+            Done = () => Recorded(metadata),
+        });
+    }
+
+    /// <summary>Wal thread: the record is durable.</summary>
+    private void Recorded(SnapshotMetadata metadata)
+    {
+        ulong catchUp = config.SnapshotCatchUpEntries;
+        pipeline.OnCore(core =>
+        {
+            core.SetSnapshot(metadata);
+            if (metadata.Index > catchUp)
+            {
+                core.Compact(metadata.Index - catchUp);
+            }
+        });
+        log.Info("saved snapshot", ("snapshot-index", metadata.Index));
+        ThreadPool.UnsafeQueueUserWorkItem(_ => Purge(metadata.Index), null);
+        Volatile.Write(ref _lastIndex, metadata.Index);
+        Volatile.Write(ref _busy, 0);
+    }
+
+    private void Purge(ulong index)
+    {
+        try
+        {
+            wal.ReleaseBelow(index);
+            if (config.MaxWals > 0)
+            {
+                wal.PurgeSegments(config.MaxWals);
+            }
+
+            if (config.MaxSnapshots > 0)
+            {
+                SnapFile.Purge(disk, config.SnapDir, config.MaxSnapshots);
+            }
+        }
+        catch (IOException e)
+        {
+            log.Warn("failed to purge files", ("error", e));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+using Perf.Store.Membership;
+
+namespace Perf.Node.Config;
+
+/// <summary>
+/// Everything that a member is told at start, after flags, environment and file have been read and checked.
+/// Names are those of etcd's flags; times in milliseconds where etcd's flag is, sizes in bytes.
+/// </summary>
+public sealed class ServerConfig
+{
+    // Member.
+    public string Name { get; set; } = "default";
+
+    public string DataDir { get; set; } = "default.etcd";
+
+    public string WalDir { get; set; } = "";
+
+    public ulong SnapshotCount { get; set; } = 100_000;
+
+    public ulong SnapshotCatchUpEntries { get; set; } = 5_000;
+
+    public int HeartbeatMs { get; set; } = 100;
+
+    public int ElectionMs { get; set; } = 1_000;
+
+    public bool InitialElectionTickAdvance { get; set; } = true;
+
+    public IReadOnlyList<Uri> ListenPeerUrls { get; set; } = [new Uri("http://localhost:2380")];
+
+    public IReadOnlyList<Uri> ListenClientUrls { get; set; } = [new Uri("http://localhost:2379")];
+
+    public IReadOnlyList<Uri> ListenClientHttpUrls { get; set; } = [];
+
+    public IReadOnlyList<Uri> ListenMetricsUrls { get; set; } = [];
+
+    /// <summary>Peer URLs as given, in text: ids are made of the text (FORMATS A.12).</summary>
+    public IReadOnlyList<string> AdvertisePeerUrls { get; set; } = ["http://localhost:2380"];
+
+    public IReadOnlyList<string> AdvertiseClientUrls { get; set; } = ["http://localhost:2379"];
+
+    public int MaxSnapshots { get; set; } = 5;
+
+    public int MaxWals { get; set; } = 5;
+
+    public long QuotaBackendBytes { get; set; }
+
+    public int MaxTxnOps { get; set; } = 128;
+
+    public int MaxRequestBytes { get; set; } = 1_572_864;
+
+    public TimeSpan BackendBatchInterval { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    public int BackendBatchLimit { get; set; } = 10_000;
+
+    // Clustering.
+    public string InitialCluster { get; set; } = "default=http://localhost:2380";
+
+    public string InitialClusterToken { get; set; } = "etcd-cluster";
+
+    /// <summary>False: `--initial-cluster-state existing`.</summary>
+    public bool NewCluster { get; set; } = true;
+
+    public bool StrictReconfigCheck { get; set; } = true;
+
+    public bool PreVote { get; set; } = true;
+
+    public int MaxLearners { get; set; } = 1;
+
+    // Compaction.
+    public string AutoCompactionMode { get; set; } = "periodic";
+
+    public string AutoCompactionRetention { get; set; } = "0";
+
+    public int CompactionBatchLimit { get; set; } = 1_000;
+
+    public TimeSpan CompactionSleepInterval { get; set; } = TimeSpan.FromMilliseconds(10);
+
+    // Leases, watch.
+    public bool LeaseCheckpoint { get; set; }
+
+    public bool LeaseCheckpointPersist { get; set; }
+
+    public TimeSpan WatchProgressNotifyInterval { get; set; } = TimeSpan.FromMinutes(10);
+
+    public TimeSpan WarningApplyDuration { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    // Auth.
+    public string AuthToken { get; set; } = "simple";
+
+    public int BcryptCost { get; set; } = 10;
+
+    public int AuthTokenTtlSeconds { get; set; } = 300;
+
+    // Unsafe.
+    public bool ForceNewCluster { get; set; }
+
+    public bool UnsafeNoFsync { get; set; }
+
+    // Ours.
+    public SpeakAs SpeakAs { get; set; } = SpeakAs.V35;
+
+    /// <summary>Election timeout in ticks, as etcd computes it.</summary>
+    public int ElectionTicks => Math.Max(1, ElectionMs / HeartbeatMs);
+
+    /// <summary>The quota in force: 2 GiB for 0, none (long.MaxValue) below.</summary>
+    public long EffectiveQuotaBytes => QuotaBackendBytes switch
+    {
+        0 => 2L << 30,
+        < 0 => long.MaxValue,
+        _ => QuotaBackendBytes,
+    };
+
+    public string MemberDir => Path.Combine(DataDir, "member");
+
+    public string SnapDir => Path.Combine(MemberDir, "snap");
+
+    public string WalDirectory => WalDir.Length > 0 ? WalDir : Path.Combine(MemberDir, "wal");
+
+    /// <summary>Our own sidecar files; etcd leaves unknown folders of the member directory alone.</summary>
+    public string SidecarDir => Path.Combine(MemberDir, "perf");
+
+    public string DatabasePath => Path.Combine(SnapDir, "db");
+}

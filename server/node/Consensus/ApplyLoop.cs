@@ -1,0 +1,166 @@
+using Perf.Raft;
+using Perf.Store.Apply;
+using Perf.Store.Commands;
+
+namespace Perf.Node.Consensus;
+
+/// <summary>What is handed to the apply thread.</summary>
+internal enum ApplyWorkKind : byte
+{
+    Entry,
+    Control,
+}
+
+/// <summary>One piece of work for the apply thread, in log order.</summary>
+internal struct ApplyWork
+{
+    public ApplyWorkKind Kind;
+    public Entry Entry;
+    public Action? Control;
+}
+
+/// <summary>What the apply loop tells the rest of the member.</summary>
+internal interface IApplyOutputs
+{
+    /// <summary>An entry was applied; called before publication, for what is not an ordinary write.</summary>
+    void Applied(in Entry entry, in ApplyOutcome outcome);
+
+    /// <summary>Everything up to this index is visible to readers.</summary>
+    void Published(ulong index);
+
+    /// <summary>Between entries, after publication: freeze if due.</summary>
+    void AtBoundary(ulong index, ulong term);
+}
+
+/// <summary>
+/// The apply thread's work: executes committed entries in order on the state machine, publishes once a batch, then
+/// lets the waiting requests go (I7).
+/// </summary>
+internal sealed class ApplyLoop(
+    StateMachine machine, PendingTable pending, IApplyOutputs outputs, Signal signal) : ILoop
+{
+    private readonly Completions _completions = new();
+    private readonly List<PendingRequest> _finished = [];
+    private ApplyWork[] _scratch = new ApplyWork[256];
+    private ulong _applied;
+    private ulong _term;
+
+    /// <summary>Committed entries and controls. The core bounds what it hands out.</summary>
+    public EventQueue<ApplyWork> Queue { get; } = new(signal, int.MaxValue);
+
+    /// <summary>Index of the last published entry. Any thread.</summary>
+    public ulong AppliedIndex => Volatile.Read(ref _applied);
+
+    /// <summary>At start and after a snapshot install: what the state machine holds.</summary>
+    public void StartAt(ulong index, ulong term)
+    {
+        Volatile.Write(ref _applied, index);
+        _term = term;
+    }
+
+    /// <summary>Queues committed entries, whose leases the caller has retained for this loop. Core thread.</summary>
+    public void AddCommitted(ReadOnlySpan<Entry> entries)
+    {
+        if (_scratch.Length < entries.Length)
+        {
+            _scratch = new ApplyWork[Math.Max(entries.Length, _scratch.Length * 2)];
+        }
+
+        for (int i = 0; i < entries.Length; i++)
+        {
+            _scratch[i] = new ApplyWork { Kind = ApplyWorkKind.Entry, Entry = entries[i] };
+        }
+
+        Queue.AddRange(_scratch.AsSpan(0, entries.Length));
+        Array.Clear(_scratch, 0, entries.Length);
+    }
+
+    /// <inheritdoc/>
+    public bool Turn()
+    {
+        Span<ApplyWork> items = Queue.Take();
+        if (items.IsEmpty)
+        {
+            outputs.AtBoundary(_applied, _term);
+            return false;
+        }
+
+        ulong last = 0;
+        foreach (ref ApplyWork item in items)
+        {
+            if (item.Kind == ApplyWorkKind.Control)
+            {
+                if (last != 0)
+                {
+                    Publish(last);
+                    last = 0;
+                }
+
+                item.Control!();
+            }
+            else
+            {
+                Apply(item.Entry);
+                last = item.Entry.Index;
+                item.Entry.Lease?.Release();
+            }
+
+            item = default;
+        }
+
+        if (last != 0)
+        {
+            Publish(last);
+        }
+
+        outputs.AtBoundary(_applied, _term);
+        return true;
+    }
+
+    private void Apply(in Entry entry)
+    {
+        ReadOnlySpan<byte> data = entry.Data.Span;
+        _term = entry.Term;
+        if (entry.Type == EntryType.ConfChange)
+        {
+            outputs.Applied(entry, machine.ApplyConfChange(entry.Index, entry.Term, data));
+            return;
+        }
+
+        PendingRequest? asker = !data.IsEmpty && InternalRequestView.TryParse(data, out InternalRequestView view)
+            ? pending.TryTake(view.Id)
+            : null;
+        ApplyOutcome outcome = machine.Apply(entry.Index, entry.Term, data, asker?.Buffer);
+        if (asker is null && outcome.RequestId != 0)
+        {
+            // A bare v2 request keeps its id elsewhere.
+            asker = pending.TryTake(outcome.RequestId);
+        }
+
+        if (asker is not null)
+        {
+            asker.Error = outcome.Error;
+            asker.Outcome = outcome;
+            _finished.Add(asker);
+        }
+
+        if (outcome.Effects != ApplyEffects.None)
+        {
+            outputs.Applied(entry, outcome);
+        }
+    }
+
+    private void Publish(ulong index)
+    {
+        machine.Publish();
+        Volatile.Write(ref _applied, index);
+        outputs.Published(index);
+        foreach (PendingRequest asker in _finished)
+        {
+            _completions.Add(asker);
+        }
+
+        _completions.Flush();
+        _finished.Clear();
+    }
+}

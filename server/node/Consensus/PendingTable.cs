@@ -1,0 +1,114 @@
+using System.Collections.Concurrent;
+using Perf.Store;
+
+namespace Perf.Node.Consensus;
+
+/// <summary>
+/// Requests that wait for their entry to be applied, found by request id. Ids are handed out in sequence, so a ring
+/// addressed by the id's low bits serves: a slot is taken by the asker and cleared by whoever completes the request
+/// (apply, time-out, shutdown); the exchange decides who that is. Any thread, no allocation when warm.
+/// </summary>
+public sealed class PendingTable
+{
+    /// <summary>Requests that may be under way at once on one member; above it the asker is refused.</summary>
+    public const int Capacity = 1 << 16;
+
+    private readonly PendingRequest?[] _slots = new PendingRequest?[Capacity];
+    private readonly ConcurrentQueue<PendingRequest> _pool = new();
+    private int _count;
+
+    /// <summary>Requests under way.</summary>
+    public int Count => Volatile.Read(ref _count);
+
+    /// <summary>Registers a request; null when the table is full around this id.</summary>
+    public PendingRequest? TryRegister(ulong id, long deadlineTicks)
+    {
+        PendingRequest request = Rent();
+        request.Id = id;
+        request.DeadlineTicks = deadlineTicks;
+        if (Interlocked.CompareExchange(ref _slots[id & (Capacity - 1)], request, null) is not null)
+        {
+            Return(request);
+            return null;
+        }
+
+        Interlocked.Increment(ref _count);
+        return request;
+    }
+
+    /// <summary>True while somebody waits for this id (so that an answer is worth encoding).</summary>
+    public PendingRequest? Peek(ulong id)
+    {
+        PendingRequest? request = Volatile.Read(ref _slots[id & (Capacity - 1)]);
+        return request is not null && request.Id == id ? request : null;
+    }
+
+    /// <summary>Takes the right to complete the request; null when there is none or another was first.</summary>
+    public PendingRequest? TryTake(ulong id)
+    {
+        ref PendingRequest? slot = ref _slots[id & (Capacity - 1)];
+        PendingRequest? request = Volatile.Read(ref slot);
+        if (request is null || request.Id != id
+            || !ReferenceEquals(Interlocked.CompareExchange(ref slot, null, request), request))
+        {
+            return null;
+        }
+
+        if (request.Id != id)
+        {
+            // Between the look and the exchange the object went round the pool and came back under an id that is a
+            // whole table ahead. It is not ours: give it its slot back.
+            Volatile.Write(ref slot, request);
+            return null;
+        }
+
+        Interlocked.Decrement(ref _count);
+        return request;
+    }
+
+    /// <summary>Completes everything whose deadline has passed (or everything) with an error.</summary>
+    public void Expire(long nowTicks, StoreError error)
+    {
+        if (Count == 0)
+        {
+            return;
+        }
+
+        for (int i = 0; i < Capacity; i++)
+        {
+            PendingRequest? request = Volatile.Read(ref _slots[i]);
+            if (request is null || request.DeadlineTicks > nowTicks)
+            {
+                continue;
+            }
+
+            PendingRequest? taken = TryTake(request.Id);
+            if (taken is not null)
+            {
+                taken.Buffer.Clear();
+                taken.Error = error;
+                ThreadPool.UnsafeQueueUserWorkItem(taken, preferLocal: false);
+            }
+        }
+    }
+
+    /// <summary>A request that is refused before it began: finished already.</summary>
+    internal PendingRequest Refused(StoreError error)
+    {
+        PendingRequest request = Rent();
+        request.Error = error;
+        request.Complete();
+        return request;
+    }
+
+    internal void Return(PendingRequest request)
+    {
+        request.Reset();
+        if (_pool.Count < 4096)
+        {
+            _pool.Enqueue(request);
+        }
+    }
+
+    private PendingRequest Rent() => _pool.TryDequeue(out PendingRequest? request) ? request : new PendingRequest(this);
+}

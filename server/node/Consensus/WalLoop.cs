@@ -1,0 +1,117 @@
+using Perf.Engine.Wal;
+using Perf.Raft;
+
+namespace Perf.Node.Consensus;
+
+/// <summary>What the wal thread is asked to do, in order.</summary>
+internal enum WalWorkKind : byte
+{
+    Entry,
+    HardState,
+    EndOfBatch,
+    Snapshot,
+}
+
+/// <summary>One piece of work for the wal thread.</summary>
+internal struct WalWork
+{
+    public WalWorkKind Kind;
+    public bool MustSync;
+    public Entry Entry;
+    public HardState HardState;
+    public ulong Batch;
+    public WalSnapshot Snapshot;
+    public Action? Done;
+}
+
+/// <summary>
+/// Group commit without timers: takes everything that has queued while the last sync ran, writes it in one go, syncs
+/// once, and tells the core. A failed write or sync leaves this loop as an exception and ends the process (I10).
+/// </summary>
+internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, Action prepareNextSegment) : ILoop
+{
+    private readonly List<Action> _done = [];
+
+    /// <summary>Bounded by what the core lets run ahead; acknowledged work is never refused.</summary>
+    public EventQueue<WalWork> Queue { get; } = new(signal, int.MaxValue);
+
+    /// <summary>Syncs done since the start.</summary>
+    public long Syncs { get; private set; }
+
+    /// <inheritdoc/>
+    public bool Turn()
+    {
+        Span<WalWork> items = Queue.Take();
+        if (items.IsEmpty)
+        {
+            return false;
+        }
+
+        bool sync = false;
+        ulong batch = 0;
+        foreach (ref WalWork item in items)
+        {
+            switch (item.Kind)
+            {
+                case WalWorkKind.Entry:
+                    wal.AppendEntry(item.Entry.Index, item.Entry.Encoded.Span);
+                    break;
+                case WalWorkKind.HardState:
+                    wal.AppendHardState(item.HardState.Term, item.HardState.Vote, item.HardState.Commit);
+                    break;
+                case WalWorkKind.Snapshot:
+                    wal.AppendSnapshot(item.Snapshot);
+                    sync = true;
+                    break;
+                default:
+                    batch = item.Batch;
+                    sync |= item.MustSync;
+                    break;
+            }
+
+            if (item.Done is not null)
+            {
+                _done.Add(item.Done);
+            }
+        }
+
+        if (sync)
+        {
+            wal.Sync();
+            Syncs++;
+        }
+        else
+        {
+            wal.Flush();
+        }
+
+        if (batch != 0)
+        {
+            durable(batch);
+        }
+
+        foreach (ref WalWork item in items)
+        {
+            item.Entry.Lease?.Release();
+            item = default;
+        }
+
+        foreach (Action done in _done)
+        {
+            done();
+        }
+
+        _done.Clear();
+        if (wal.CutDue)
+        {
+            wal.Cut();
+        }
+
+        if (wal.NextSegmentDue)
+        {
+            prepareNextSegment();
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,371 @@
+using System.Buffers;
+using System.Security.Cryptography;
+using Perf.Engine;
+using Perf.Engine.IO;
+using Perf.Engine.Transactions;
+using Perf.Node.Cluster;
+using Perf.Node.Config;
+using Perf.Node.Consensus;
+using Perf.Node.Logging;
+using Perf.Raft;
+using Perf.Store;
+using Perf.Store.Apply;
+using Perf.Store.Auth;
+using Perf.Store.Backend;
+using Perf.Store.Commands;
+using Perf.Store.Membership;
+
+namespace Perf.Node;
+
+/// <summary>
+/// A running member: opens the data directory, turns the pipeline's loops on threads, keeps its clock, and is what the
+/// services talk to. Everything public is for any thread unless it says otherwise.
+/// </summary>
+public sealed class EtcdNode : IPipelineEvents, IAsyncDisposable
+{
+    /// <summary>How often overdue requests are given up and small duties are looked after.</summary>
+    private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>A read round without an answer is asked for again after this (etcd's readIndexRetryTime).</summary>
+    private static readonly TimeSpan ReadRetryInterval = TimeSpan.FromMilliseconds(500);
+
+    private readonly IDisk _disk;
+    private readonly StartState _start;
+    private readonly List<LoopThread> _threads = [];
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<Exception?> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Topology _topology;
+    private readonly Heart _heart;
+    private readonly SnapshotKeeper _snapshots;
+    private readonly Housekeeper _housekeeper;
+    private int _preparingSegment;
+    private int _stopping;
+
+    private EtcdNode(
+        ServerConfig config, IDisk disk, Log log, TimeProvider clock, StartState start, IPeerSender peers)
+    {
+        Config = config;
+        Log = log;
+        Clock = clock;
+        _disk = disk;
+        _start = start;
+        MemberId = start.Wal.NodeId;
+        ClusterId = start.Wal.ClusterId;
+        Tokens = new SimpleTokens(clock, MemberState.FillRandom, TimeSpan.FromSeconds(config.AuthTokenTtlSeconds));
+        _topology = Topology.For(Environment.ProcessorCount);
+        State = OpenState(start);
+        var raft = new RaftConfig
+        {
+            Id = MemberId,
+            ElectionTicks = config.ElectionTicks,
+            PreVote = config.PreVote,
+            Seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
+            Buffers = new EntryMemory(),
+            LogReader = null,
+        };
+        Pipeline = new Pipeline(
+            config, start, State, peers, raft, new RequestIds(MemberId, clock.GetUtcNow()), this, _topology, PrepareNextSegment);
+        _snapshots = new SnapshotKeeper(config, disk, log, Pipeline, start.Wal, start.Snapshot?.Metadata);
+        _housekeeper = new Housekeeper(this);
+        _heart = new Heart(TimeSpan.FromMilliseconds(config.HeartbeatMs), HousekeepingInterval, Pipeline.Tick, OnHousekeeping);
+    }
+
+    public ServerConfig Config { get; }
+
+    public Log Log { get; }
+
+    public TimeProvider Clock { get; }
+
+    public ulong MemberId { get; }
+
+    public ulong ClusterId { get; }
+
+    /// <summary>The replicated state and what looks at it.</summary>
+    public MemberState State { get; }
+
+    /// <summary>The way of requests.</summary>
+    public Pipeline Pipeline { get; }
+
+    /// <summary>What agreement looks like.</summary>
+    public RaftView Raft => Pipeline.Raft;
+
+    /// <summary>Tokens of authenticated users.</summary>
+    public ITokenProvider Tokens { get; }
+
+    /// <summary>Completes when the member serves: a leader is known and this member has told its name.</summary>
+    public Task Ready => _ready.Task;
+
+    /// <summary>Completes when the member has ended by itself: null, it was removed; else what broke it.</summary>
+    public Task<Exception?> Ended => _ended.Task;
+
+    /// <summary>Until when a proposal made now may take (etcd: 5 s and twice the election timeout).</summary>
+    public long ProposalDeadline => Clock.GetTimestamp() + ToTicks(ProposalTimeout);
+
+    /// <summary>How long a proposal may take.</summary>
+    public TimeSpan ProposalTimeout => TimeSpan.FromMilliseconds(5000 + (2 * Config.ElectionMs));
+
+    /// <summary>True when this member leads.</summary>
+    public bool IsLeader => Raft.Role == RaftRole.Leader;
+
+    /// <summary>The server version this member announces, by its dialect.</summary>
+    public string ServerVersion => Dialect.ServerVersion(Config.SpeakAs);
+
+    /// <summary>The cluster version as "3.5.0"; null while undecided.</summary>
+    public SemanticVersion? ClusterVersion => State.Machine.Members.Current.ClusterVersion;
+
+    /// <summary>True when this member does not vote.</summary>
+    public bool IsLearner => State.Machine.Members.Current.Find(MemberId)?.IsLearner ?? false;
+
+    /// <summary>
+    /// Opens or founds the data directory and starts the threads. Throws <see cref="StartRefusedException"/> for what
+    /// the operator has to mend, <see cref="CorruptionException"/> for damage.
+    /// </summary>
+    public static EtcdNode Start(ServerConfig config, Log log, TimeProvider clock) =>
+        StartOn(FileDisk.Instance, config, log, clock);
+
+    /// <summary>The same on any disk.</summary>
+    internal static EtcdNode StartOn(IDisk disk, ServerConfig config, Log log, TimeProvider clock)
+    {
+        disk.CreateDirectory(config.SnapDir);
+        disk.CreateDirectory(config.SidecarDir);
+        var founding = new Founding(config, disk, log);
+        StartState start = founding.HasLog
+            ? founding.Reopen(founding.NewestSnapshot())
+            : founding.Found(OwnCluster(config, out ulong memberId), memberId);
+        var node = new EtcdNode(config, disk, log, clock, start, new NoPeers());
+        node.StartThreads();
+        return node;
+    }
+
+    /// <summary>Stops the clock, lets what is under way finish or fail, commits, and closes the files.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _stopping, 1) != 0)
+        {
+            return;
+        }
+
+        _heart.Stop();
+        Pipeline.FailAll(StoreError.Stopped);
+        foreach (LoopThread thread in _threads)
+        {
+            await Task.Run(thread.Stop).ConfigureAwait(false);
+        }
+
+        State.Backend.CommitAll();
+        State.Dispose();
+        _start.Wal.Dispose();
+        _ended.TrySetResult(null);
+    }
+
+    /// <summary>Proposes a request and waits for its answer. The caller disposes what comes back.</summary>
+    public PendingRequest Propose(int field, in ReadOnlySequence<byte> body, in RequestIdentity who) =>
+        Pipeline.Submit(Pipeline.Draft(field, body, who), ProposalDeadline);
+
+    /// <summary>Completes when a read of the published state is linearizable.</summary>
+    public ValueTask<StoreError> LinearizableAsync() => Pipeline.ReadIndexAsync(ProposalDeadline);
+
+    /// <summary>The header of an answer given from the published state.</summary>
+    public ResponseHeader Header() => new(ClusterId, MemberId, State.Machine.Kv.PublishedRevision, Raft.Term);
+
+    /// <summary>
+    /// The data file as of a moment when it holds exactly what was applied: for snapshots. The caller disposes it.
+    /// </summary>
+    public Task<DataImage> OpenImageAsync()
+    {
+        var image = new TaskCompletionSource<DataImage>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Pipeline.Capture(() => { }, () => image.SetResult(State.Backend.File.OpenImage()));
+        return image.Task;
+    }
+
+    void IPipelineEvents.SoftStateChanged(RaftRole role, ulong leader, ulong term)
+    {
+        State.Watches.RaftTerm = term;
+        if (role != RaftRole.Leader)
+        {
+            State.Machine.Leases.Demote();
+        }
+
+        Log.Info(
+            role == RaftRole.Leader ? "raft.node: elected leader" : "raft.node: changed leader",
+            ("local-member-id", MemberIds.Hex(MemberId)),
+            ("role", role.ToString()),
+            ("leader", MemberIds.Hex(leader)),
+            ("term", term));
+        _housekeeper.LeaderChanged();
+    }
+
+    void IPipelineEvents.Attention(in Entry entry, in ApplyOutcome outcome)
+    {
+        if (outcome.Effects.HasFlag(ApplyEffects.EmptyEntry) && IsLeader && entry.Term == Raft.Term)
+        {
+            State.Machine.Leases.Promote(TimeSpan.FromMilliseconds(Config.ElectionMs));
+        }
+
+        if (outcome.Effects.HasFlag(ApplyEffects.VersionChanged))
+        {
+            Log.Info("updated cluster version", ("cluster-version", ClusterVersion?.ToString()));
+            Log.Info("enabled capabilities for version", ("cluster-version", ClusterVersion?.ToString()));
+        }
+
+        if (outcome.Effects.HasFlag(ApplyEffects.RemovedSelf))
+        {
+            Log.Warn("server has been removed from the cluster", ("local-member-id", MemberIds.Hex(MemberId)));
+            _ended.TrySetResult(null);
+        }
+
+        _housekeeper.Attention(outcome.Effects);
+    }
+
+    void IPipelineEvents.InstallSnapshot(Snapshot snapshot, HardState? hardState, ulong batch) =>
+        throw new InvariantException("a member without peers was sent a snapshot");
+
+    void IPipelineEvents.DiskFull(DiskFullException e) => Log.Error("no space for the data file", ("error", e));
+
+    internal void MarkReady()
+    {
+        if (_ready.TrySetResult())
+        {
+            Log.Info("ready to serve client requests");
+        }
+    }
+
+    internal long ToTicks(TimeSpan time) => (long)(time.TotalSeconds * Clock.TimestampFrequency);
+
+    private static InitialCluster OwnCluster(ServerConfig config, out ulong memberId)
+    {
+        InitialCluster cluster = InitialCluster.Parse(config.InitialCluster, config.InitialClusterToken);
+        Member self = cluster.Find(config.Name)
+            ?? throw new StartRefusedException(
+                $"couldn't find local name \"{config.Name}\" in the initial cluster configuration");
+        if (!self.PeerUrls.Order(StringComparer.Ordinal)
+            .SequenceEqual(config.AdvertisePeerUrls.Order(StringComparer.Ordinal)))
+        {
+            throw new StartRefusedException(
+                $"--initial-cluster has {config.InitialCluster} but missing from"
+                + $" --initial-advertise-peer-urls={string.Join(',', config.AdvertisePeerUrls)}");
+        }
+
+        memberId = self.Id;
+        return cluster;
+    }
+
+    private MemberState OpenState(StartState start)
+    {
+        DataFile file = DataFile.Open(
+            _disk, Config.DatabasePath, new DataFileOptions { NoSync = Config.UnsafeNoFsync });
+        var backend = new BackendStore(
+            file,
+            new BackendOptions
+            {
+                FreezeInterval = Config.BackendBatchInterval,
+                Clock = Clock,
+                WriteTerm = Config.SpeakAs != SpeakAs.V34,
+            });
+        int parts = Environment.ProcessorCount;
+        V2Snapshot? v2 = start.Snapshot is null
+            ? null
+            : new V2Snapshot(start.Snapshot.Metadata.Index, start.Snapshot.Data);
+        return MemberState.Open(
+            Config,
+            backend,
+            MemberId,
+            ClusterId,
+            v2,
+            Clock,
+            MemberState.FillRandom,
+            Tokens,
+            (count, work) => Parallel.For(0, count, work),
+            parts,
+            WakeWatches);
+    }
+
+    private void StartThreads()
+    {
+        var bySignal = new List<(string Name, Signal Signal, List<ILoop> Loops)>();
+        Add("core", _topology.Core, Pipeline.CoreLoop);
+        Add("apply", _topology.Apply, Pipeline.ApplyLoop);
+        Add("wal", _topology.Wal, Pipeline.WalLoop);
+        Add("commit", _topology.Commit, Pipeline.CommitLoop);
+        foreach ((string name, Signal signal, List<ILoop> loops) in bySignal)
+        {
+            _threads.Add(new LoopThread(name, signal, OnFatal, [.. loops]));
+        }
+
+        var watchSignal = _watchSignal;
+        _threads.Add(new LoopThread("watch", watchSignal, OnFatal, new WatchLoop(State.Watches)));
+        foreach (LoopThread thread in _threads)
+        {
+            thread.Start();
+        }
+
+        _heart.Start();
+
+        void Add(string name, Signal signal, ILoop loop)
+        {
+            int at = bySignal.FindIndex(t => ReferenceEquals(t.Signal, signal));
+            if (at >= 0)
+            {
+                bySignal[at].Loops.Add(loop);
+            }
+            else
+            {
+                bySignal.Add((name, signal, [loop]));
+            }
+        }
+    }
+
+    private readonly Signal _watchSignal = new();
+
+    private void WakeWatches(int shard) => _watchSignal.Set();
+
+    private void PrepareNextSegment()
+    {
+        if (Interlocked.Exchange(ref _preparingSegment, 1) != 0)
+        {
+            return;
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(
+            _ =>
+            {
+                try
+                {
+                    _start.Wal.PrepareNextSegment();
+                }
+                catch (IOException e)
+                {
+                    // The log cuts without a prepared segment too, only slower.
+                    Log.Warn("failed to prepare the next WAL segment", ("error", e));
+                }
+                finally
+                {
+                    Volatile.Write(ref _preparingSegment, 0);
+                }
+            },
+            null);
+    }
+
+    private void OnHousekeeping()
+    {
+        try
+        {
+            long now = Clock.GetTimestamp();
+            Pipeline.Expire(now, ToTicks(ReadRetryInterval), StoreError.Timeout);
+            _topology.Apply.Set();
+            _housekeeper.Turn(now);
+            _snapshots.Turn();
+        }
+        catch (Exception e)
+        {
+            OnFatal(e);
+        }
+    }
+
+    /// <summary>The pipeline is broken: nothing may be answered any more. The process ends; restart recovers.</summary>
+    private void OnFatal(Exception e)
+    {
+        Log.Fatal("member failed", ("error", e.ToString()));
+        _ended.TrySetResult(e);
+    }
+}

@@ -1,0 +1,238 @@
+using Perf.Node.Cluster;
+using Perf.Node.Consensus;
+using Perf.Raft;
+using Perf.Store;
+using Perf.Store.Apply;
+using Perf.Store.Commands;
+using Perf.Store.Lease;
+using Perf.Store.Membership;
+
+namespace Perf.Node;
+
+/// <summary>
+/// The member's small duties: telling its name, the cluster version, expiring leases, background compaction, making
+/// an idle data file durable. Turned by the heart; what it starts runs on the pool.
+/// </summary>
+internal sealed class Housekeeper
+{
+    /// <summary>Revocations under way at once (etcd's limit).</summary>
+    private const int RevokesMax = 16;
+
+    private readonly EtcdNode _node;
+    private readonly long[] _expired = new long[RevokesMax];
+    private readonly LeaseCheckpoint[] _checkpoints = new LeaseCheckpoint[1000];
+    private readonly Timer _compaction;
+    private readonly long _secondTicks;
+    private int _revoking;
+    private int _publishing;
+    private int _versioning;
+    private int _compacting;
+    private long _nextSecond;
+    private ulong _committedSeen;
+
+    public Housekeeper(EtcdNode node)
+    {
+        _node = node;
+        _secondTicks = node.ToTicks(TimeSpan.FromSeconds(1));
+        _compaction = new Timer(_ => node.Pipeline.OnApply(CompactStep));
+    }
+
+    private StateMachine Machine => _node.State.Machine;
+
+    /// <summary>Some times a second, on the heart's thread.</summary>
+    public void Turn(long now)
+    {
+        PublishName();
+        DecideVersion();
+        if (_node.IsLeader)
+        {
+            RevokeExpired();
+            ProposeCheckpoints();
+        }
+
+        if (Machine.Kv.CompactionPending && Interlocked.Exchange(ref _compacting, 1) == 0)
+        {
+            _compaction.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+        }
+
+        if (now >= _nextSecond)
+        {
+            _nextSecond = now + _secondTicks;
+            EverySecond();
+        }
+    }
+
+    /// <summary>The next turn comes soon enough.</summary>
+    public void LeaderChanged()
+    {
+    }
+
+    /// <summary>What an applied entry asks for.</summary>
+    public void Attention(ApplyEffects effects)
+    {
+        if (effects.HasFlag(ApplyEffects.CompactionScheduled) && Interlocked.Exchange(ref _compacting, 1) == 0)
+        {
+            _compaction.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    private void EverySecond()
+    {
+        // The last commit's meta page becomes durable with the next commit's sync; where none comes, make it so.
+        ulong committed = _node.State.Backend.CommittedIndex;
+        if (committed == _committedSeen && _node.State.Backend.DurableIndex < committed)
+        {
+            _node.Pipeline.CommitLoop.Jobs.Add(_node.State.Backend.MakeDurable);
+        }
+
+        _committedSeen = committed;
+        _node.Pipeline.CommitLoop.RetryAfterFull();
+    }
+
+    /// <summary>Apply thread: a piece of the compaction, then a pause for the others.</summary>
+    private void CompactStep()
+    {
+        if (Machine.Kv.CompactStep(_node.Config.CompactionBatchLimit))
+        {
+            _compaction.Change(_node.Config.CompactionSleepInterval, Timeout.InfiniteTimeSpan);
+        }
+        else
+        {
+            Volatile.Write(ref _compacting, 0);
+        }
+    }
+
+    private void PublishName()
+    {
+        if (_node.Ready.IsCompleted || _node.Raft.Leader == 0)
+        {
+            return;
+        }
+
+        Member? self = Machine.Members.Current.Find(_node.MemberId);
+        if (self is not null && self.Name == _node.Config.Name && self.ClientUrls.SequenceEqual(_node.Config.AdvertiseClientUrls)
+            && Volatile.Read(ref _publishing) == 2)
+        {
+            _node.MarkReady();
+            return;
+        }
+
+        if (Interlocked.CompareExchange(ref _publishing, 1, 0) == 0)
+        {
+            _ = PublishNameAsync();
+        }
+    }
+
+    private async Task PublishNameAsync()
+    {
+        ulong id = _node.Pipeline.Ids.Next();
+        byte[] payload = Forms().EncodeAttributes(
+            id, _node.MemberId, _node.Config.Name, _node.Config.AdvertiseClientUrls);
+        using PendingRequest request = _node.Pipeline.Submit(
+            ProposalDraft.Raw(id, EntryType.Normal, payload), _node.ProposalDeadline);
+        await request.Completion.ConfigureAwait(false);
+        if (request.Error == StoreError.None)
+        {
+            _node.Log.Info(
+                "published local member to cluster through raft",
+                ("local-member-id", MemberIds.Hex(_node.MemberId)),
+                ("local-member-attributes", $"{{Name:{_node.Config.Name} ClientURLs:[{string.Join(' ', _node.Config.AdvertiseClientUrls)}]}}"),
+                ("request-path", $"/0/members/{MemberIds.Hex(_node.MemberId)}/attributes"),
+                ("cluster-id", MemberIds.Hex(_node.ClusterId)),
+                ("publish-timeout", _node.ProposalTimeout));
+            Volatile.Write(ref _publishing, 2);
+        }
+        else
+        {
+            _node.Log.Warn(
+                "failed to publish local member to cluster through raft", ("error", request.Error.ToString()));
+            Volatile.Write(ref _publishing, 0);
+        }
+    }
+
+    private RequestDialect Forms() => new(_node.Config.SpeakAs, _node.ClusterVersion);
+
+    private void DecideVersion()
+    {
+        SemanticVersion decided = Dialect.Capability(_node.Config.SpeakAs);
+        if (!_node.IsLeader || _node.ClusterVersion == decided || !_node.Ready.IsCompleted
+            || (_node.ClusterVersion is { } current && !SemanticVersion.IsValidChange(current, decided)))
+        {
+            return;
+        }
+
+        if (Interlocked.CompareExchange(ref _versioning, 1, 0) == 0)
+        {
+            _ = SetVersionAsync(decided);
+        }
+    }
+
+    private async Task SetVersionAsync(SemanticVersion version)
+    {
+        ulong id = _node.Pipeline.Ids.Next();
+        byte[] payload = Forms().EncodeVersion(id, version);
+        using PendingRequest request = _node.Pipeline.Submit(
+            ProposalDraft.Raw(id, EntryType.Normal, payload), _node.ProposalDeadline);
+        await request.Completion.ConfigureAwait(false);
+        Volatile.Write(ref _versioning, 0);
+    }
+
+    private void RevokeExpired()
+    {
+        int free = RevokesMax - Volatile.Read(ref _revoking);
+        if (free <= 0)
+        {
+            return;
+        }
+
+        int count = Machine.Leases.TakeExpired(_expired.AsSpan(0, free));
+        for (int i = 0; i < count; i++)
+        {
+            Interlocked.Increment(ref _revoking);
+            _ = RevokeAsync(_expired[i]);
+        }
+    }
+
+    private async Task RevokeAsync(long lease)
+    {
+        try
+        {
+            // A leader that cannot confirm its leadership must not revoke (etcd issue 15247).
+            if (await _node.LinearizableAsync().ConfigureAwait(false) != StoreError.None || !_node.IsLeader)
+            {
+                return;
+            }
+
+            byte[] body = new byte[ProtoSize.Int64(1, lease)];
+            new ProtoWriter(body).Int64(1, lease);
+            using PendingRequest request = _node.Propose(
+                InternalField.LeaseRevoke, new System.Buffers.ReadOnlySequence<byte>(body), RequestIdentity.None);
+            await request.Completion.ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _revoking);
+        }
+    }
+
+    private void ProposeCheckpoints()
+    {
+        int count = Machine.Leases.TakeCheckpoints(_checkpoints);
+        if (count == 0)
+        {
+            return;
+        }
+
+        var body = new ProtoBuffer();
+        foreach (ref readonly LeaseCheckpoint checkpoint in _checkpoints.AsSpan(0, count))
+        {
+            int at = body.BeginMessage(1);
+            body.Int64(1, checkpoint.Id);
+            body.Int64(2, checkpoint.RemainingSeconds);
+            body.EndMessage(at);
+        }
+
+        _node.Pipeline.Submit(_node.Pipeline.Draft(
+            InternalField.LeaseCheckpoint, new System.Buffers.ReadOnlySequence<byte>(body.WrittenMemory), RequestIdentity.None));
+    }
+}

@@ -1,0 +1,96 @@
+using System.Text.RegularExpressions;
+using Xunit;
+
+namespace Perf.House.Tests;
+
+/// <summary>The rules of the house that the compiler does not know.</summary>
+public sealed partial class HouseTests
+{
+    private static readonly string Root = FindRoot();
+
+    public static TheoryData<string> ProductRooms => new("engine", "raft", "server");
+
+    [Theory]
+    [MemberData(nameof(ProductRooms))]
+    public void No_managed_flush_in_product_source(string room)
+    {
+        // On this runtime the managed flush hides a failed fsync; storage has its own P/Invoke.
+        foreach (string file in Sources(room))
+        {
+            string text = File.ReadAllText(file);
+            Assert.False(ManagedFlush().IsMatch(text), $"{file} uses a managed flush for durability.");
+        }
+    }
+
+    [Theory]
+    [InlineData("engine")]
+    [InlineData("raft")]
+    [InlineData("server/store")]
+    public void Deterministic_rooms_take_clock_and_chance_from_outside(string room)
+    {
+        foreach (string file in Sources(room))
+        {
+            string text = Comments().Replace(File.ReadAllText(file), "");
+            Match found = HiddenWorld().Match(text);
+            Assert.False(found.Success, $"{file} uses {found.Value}: engine, raft and store have no hidden world.");
+        }
+    }
+
+    [Fact]
+    public void No_unfinished_business_in_product_source()
+    {
+        foreach (string file in Sources("engine").Concat(Sources("raft")).Concat(Sources("server")))
+        {
+            Match found = Unfinished().Match(File.ReadAllText(file));
+            Assert.False(found.Success, $"{file} says {found.Value}.");
+        }
+    }
+
+    [Fact]
+    public void No_room_is_called_utils_common_or_manager()
+    {
+        foreach (string file in Sources("engine").Concat(Sources("raft")).Concat(Sources("server")))
+        {
+            string name = Path.GetFileNameWithoutExtension(file);
+            Assert.False(name is "Utils" or "Common" or "Helpers" || name.EndsWith("Manager", StringComparison.Ordinal), file);
+        }
+    }
+
+    [Fact]
+    public void Every_project_is_in_the_solution()
+    {
+        string solution = File.ReadAllText(Path.Combine(Root, "Perf.sln")).Replace('\\', '/');
+        foreach (string project in Directory.EnumerateFiles(Root, "*.csproj", SearchOption.AllDirectories))
+        {
+            string relative = Path.GetRelativePath(Root, project).Replace('\\', '/');
+            Assert.Contains(relative, solution, StringComparison.Ordinal);
+        }
+    }
+
+    private static IEnumerable<string> Sources(string room) =>
+        Directory.EnumerateFiles(Path.Combine(Root, room), "*.cs", SearchOption.AllDirectories)
+            .Where(f => !f.Contains("/obj/", StringComparison.Ordinal) && !f.Contains("/bin/", StringComparison.Ordinal));
+
+    private static string FindRoot()
+    {
+        string? directory = AppContext.BaseDirectory;
+        while (directory is not null && !File.Exists(Path.Combine(directory, "Perf.sln")))
+        {
+            directory = Path.GetDirectoryName(directory);
+        }
+
+        return directory ?? throw new InvalidOperationException("The tests run outside the source tree.");
+    }
+
+    [GeneratedRegex(@"FlushToDisk|\.Flush\((flushToDisk: *)?true\)")]
+    private static partial Regex ManagedFlush();
+
+    [GeneratedRegex(@"\b(DateTime(Offset)?\.(Utc)?Now|Stopwatch\.|Random\.Shared|Task\.Run|Guid\.NewGuid|new Thread\(|new Timer\(|ThreadPool\.|Parallel\.)")]
+    private static partial Regex HiddenWorld();
+
+    [GeneratedRegex(@"NotImplementedException|\bTODO\b|\bFIXME\b|\bHACK\b")]
+    private static partial Regex Unfinished();
+
+    [GeneratedRegex(@"//[^\n]*")]
+    private static partial Regex Comments();
+}

@@ -7,8 +7,8 @@ namespace Perf.Store.V2;
 /// <summary>The store as the JSON document inside a raft snapshot (etcd's own layout, current version 2).</summary>
 public sealed partial class V2Store
 {
-    /// <summary>Directories nest at most half as deep: node and Children are one level each.</summary>
-    private const int JsonDepthMax = 4096;
+    /// <summary>As deep as Go reads; directories nest half as deep, since node and Children are one level each.</summary>
+    private const int JsonDepthMax = 10_000;
 
     /// <summary>
     /// Saves the whole tree. Left out are the watchers' history and the statistics: etcd starts with empty ones when

@@ -50,10 +50,10 @@ internal static class Fixtures
     }
 }
 
-/// <summary>A fact about a fixture: skipped where there are none.</summary>
-internal sealed class FixtureFactAttribute : FactAttribute
+/// <summary>A theory about fixtures: skipped where there are none.</summary>
+internal sealed class FixtureTheoryAttribute : TheoryAttribute
 {
-    public FixtureFactAttribute()
+    public FixtureTheoryAttribute()
     {
         if (Fixtures.Folder is null && Environment.GetEnvironmentVariable("PERF_REQUIRE_INTEROP") != "1")
         {

@@ -16,6 +16,7 @@ internal sealed class LeaseEntry
         Id = id;
         TtlSeconds = ttlSeconds;
         RemainingSeconds = remainingSeconds;
+        IsRemainingStored = remainingSeconds != 0;
     }
 
     public long Id { get; }
@@ -25,6 +26,9 @@ internal sealed class LeaseEntry
 
     /// <summary>Remaining TTL of the last checkpoint; 0: none, the full TTL counts.</summary>
     public long RemainingSeconds { get; set; }
+
+    /// <summary>The record on disk holds a remaining TTL.</summary>
+    public bool IsRemainingStored { get; set; }
 
     /// <summary>When the lease expires, in ticks of the lessor's clock.</summary>
     public long ExpiryTicks { get; set; } = Forever;

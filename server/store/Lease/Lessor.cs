@@ -181,8 +181,9 @@ public sealed partial class Lessor : ILeaseAttachments
                 return;
             }
             lease.RemainingSeconds = remainingSeconds;
-            if (PersistCheckpoints)
+            if (PersistCheckpoints || lease.IsRemainingStored)
             {
+                // Once on disk it is kept true, whatever the flag says now: an old one would end the lease early.
                 Persist(lease);
             }
             if (_isPrimary)
@@ -227,6 +228,7 @@ public sealed partial class Lessor : ILeaseAttachments
 
     private void Persist(LeaseEntry lease)
     {
+        lease.IsRemainingStored = lease.RemainingSeconds != 0;
         Span<byte> record = stackalloc byte[LeaseRecord.BytesMax];
         int bytes = new LeaseRecord(lease.Id, lease.TtlSeconds, lease.RemainingSeconds).Write(record);
         _records.Put(lease.Id, record[..bytes]);

@@ -31,7 +31,7 @@ internal sealed partial class WatchShard : IHistoryVisitor
         }
         if (_live.Count == 0)
         {
-            MoveCursor(published);
+            _cursor = published;
             return;
         }
 
@@ -51,7 +51,7 @@ internal sealed partial class WatchShard : IHistoryVisitor
                 return;
             }
         }
-        MoveCursor(end);
+        _cursor = end;
     }
 
     /// <summary>A shared piece of history for those who are behind; who reaches the cursor joins the others.</summary>
@@ -75,15 +75,6 @@ internal sealed partial class WatchShard : IHistoryVisitor
             }
             AdvanceBehind(from, end);
             return;
-        }
-    }
-
-    private void MoveCursor(long revision)
-    {
-        _cursor = revision;
-        if (revision == _hub.Published)
-        {
-            Volatile.Write(ref _ringEventsSeen, _ring.EventsTotal);
         }
     }
 

@@ -106,6 +106,10 @@ internal sealed partial class WatchShard
             CatchUpStep();
             DropFaulted();
             Flush();
+            if (_cursor == _hub.Published)
+            {
+                Volatile.Write(ref _ringEventsSeen, _ring.EventsTotal);
+            }
             return _behind.Count > 0
                 || (_watcherCount > 0 && _cursor < _hub.Published)
                 || !_commands.IsEmpty;

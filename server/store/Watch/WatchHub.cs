@@ -12,7 +12,6 @@ public sealed class WatchHub : IRevisionSink
     private readonly IWatchHistory _history;
     private readonly RevisionRing _ring;
     private readonly WatchShard[] _shards;
-    private long _published;
     private long _compacted;
     private long _resets;
     private long _watchers;
@@ -28,9 +27,8 @@ public sealed class WatchHub : IRevisionSink
     {
         _history = history;
         Options = options;
-        _published = history.CurrentRevision;
-        _compacted = history.CompactRevision;
-        _ring = new RevisionRing(options.Shards, options.RingBytesMax, options.RingRevisionsMax, _published + 1);
+        _ring = new RevisionRing(
+            options.Shards, options.RingBytesMax, options.RingRevisionsMax, history.CurrentRevision + 1);
         _shards = new WatchShard[options.Shards];
         for (int i = 0; i < _shards.Length; i++)
         {
@@ -68,7 +66,7 @@ public sealed class WatchHub : IRevisionSink
     internal WatchOptions Options { get; }
 
     /// <summary>The newest revision that may be told.</summary>
-    internal long Published => Volatile.Read(ref _published);
+    internal long Published => _history.CurrentRevision;
 
     /// <summary>Revisions below this one may be gone from the store: told by the apply thread, or seen there.</summary>
     internal long Compacted => Math.Max(Volatile.Read(ref _compacted), _history.CompactRevision);
@@ -116,9 +114,9 @@ public sealed class WatchHub : IRevisionSink
     }
 
     /// <inheritdoc/>
+    /// <remarks>The history shows the revision already.</remarks>
     public void OnPublished(long revision)
     {
-        Volatile.Write(ref _published, revision);
         foreach (WatchShard shard in _shards)
         {
             shard.SignalIfWatching();
@@ -136,7 +134,6 @@ public sealed class WatchHub : IRevisionSink
     public void OnReset(long revision)
     {
         _ring.Clear(revision + 1);
-        Volatile.Write(ref _published, revision);
         Interlocked.Increment(ref _resets);
         foreach (WatchShard shard in _shards)
         {

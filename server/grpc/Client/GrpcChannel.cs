@@ -91,10 +91,9 @@ public sealed class GrpcChannel : IAsyncDisposable
         HttpRequestHeaders headers = request.Headers;
         headers.TryAddWithoutValidation("te", "trailers");
         headers.TryAddWithoutValidation("user-agent", _options.UserAgent);
-        if (_options.Authority is not null)
-        {
-            headers.Host = _options.Authority;
-        }
+
+        // The handler takes the name to verify from the host header, and so does grpc-go the other way round.
+        headers.Host = _options.Authority ?? _options.Tls?.ServerName;
 
         if (timeout is not null)
         {
@@ -158,7 +157,6 @@ public sealed class GrpcChannel : IAsyncDisposable
         var ssl = new SslClientAuthenticationOptions
         {
             EnabledSslProtocols = tls.Protocols,
-            TargetHost = tls.ServerName,
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
         };
         if (tls.TrustedRoots is not null)

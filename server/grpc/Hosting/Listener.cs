@@ -111,6 +111,11 @@ internal sealed class Listener
                     : _endpoint.Protocols == ServedProtocols.Http2;
             }
 
+            if (http2 && _options.KeepAliveMinTime > TimeSpan.Zero)
+            {
+                FrameGuard.Install(connection, _options);
+            }
+
             if (!_gate.TryPass(connection, http2))
             {
                 await connection.DisposeAsync();

@@ -80,7 +80,7 @@ public sealed class GrpcMethod
 
     public long MessagesSent => Volatile.Read(ref _messagesSent);
 
-    /// <summary>Payload bytes, without prefixes and frames. Counted, like messages, when a call ends.</summary>
+    /// <summary>Payload bytes, without prefixes and frames. Counted, like messages, at the end of a call or, in streams, at once.</summary>
     public long BytesReceived => Volatile.Read(ref _bytesReceived);
 
     public long BytesSent => Volatile.Read(ref _bytesSent);
@@ -94,12 +94,23 @@ public sealed class GrpcMethod
 
     internal void CountStart() => Interlocked.Increment(ref _started);
 
-    internal void CountEnd(StatusCode code, long received, long bytesReceived, long sent, long bytesSent)
+    internal void CountEnd(StatusCode code) => Interlocked.Increment(ref _handled[(int)code]);
+
+    internal void CountReceived(long messages, long bytes)
     {
-        Interlocked.Increment(ref _handled[(int)code]);
-        Interlocked.Add(ref _messagesReceived, received);
-        Interlocked.Add(ref _bytesReceived, bytesReceived);
-        Interlocked.Add(ref _messagesSent, sent);
-        Interlocked.Add(ref _bytesSent, bytesSent);
+        if (messages != 0)
+        {
+            Interlocked.Add(ref _messagesReceived, messages);
+            Interlocked.Add(ref _bytesReceived, bytes);
+        }
+    }
+
+    internal void CountSent(long messages, long bytes)
+    {
+        if (messages != 0)
+        {
+            Interlocked.Add(ref _messagesSent, messages);
+            Interlocked.Add(ref _bytesSent, bytes);
+        }
     }
 }

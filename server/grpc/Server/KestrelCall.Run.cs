@@ -23,12 +23,16 @@ internal sealed partial class KestrelCall
             _requestBody = features.GetRequiredFeature<IRequestBodyPipeFeature>();
             _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
             _trailers = features.Get<IHttpResponseTrailersFeature>();
+            _guard = features.Get<FrameGuard>();
         }
+
+        _guard?.CallBegan();
     }
 
     /// <summary>Forgets the call, so that nothing of it is seen by the next one on this stream.</summary>
     public void End()
     {
+        _guard?.CallEnded();
         Volatile.Write(ref _deadlineAt, 0);
         if (_cancelled is not null)
         {
@@ -175,13 +179,13 @@ internal sealed partial class KestrelCall
             return true;
         }
 
-        if (!WireText.TryParseTimeout(text.ToString(), out _timeout))
+        if (!WireText.TryParseTimeout(text.ToString(), out TimeSpan timeout))
         {
             Fail(StatusCode.Internal, $"malformed grpc-timeout: \"{text}\"");
             return false;
         }
 
-        Volatile.Write(ref _deadlineAt, Environment.TickCount64 + Math.Max(1, (long)Math.Ceiling(_timeout.TotalMilliseconds)));
+        Volatile.Write(ref _deadlineAt, Environment.TickCount64 + Math.Max(1, (long)Math.Ceiling(timeout.TotalMilliseconds)));
         return true;
     }
 
@@ -235,6 +239,7 @@ internal sealed partial class KestrelCall
                 Fail(StatusCode.DeadlineExceeded, "context deadline exceeded");
                 break;
             case OperationCanceledException:
+            case IOException when IsCancelled:
                 Fail(StatusCode.Cancelled, "context canceled");
                 break;
             default:
@@ -246,12 +251,21 @@ internal sealed partial class KestrelCall
 
     private void Finish()
     {
-        if (_reader is not null)
+        try
         {
-            ReleaseMessage(_reader);
+            if (_reader is not null)
+            {
+                ReleaseMessage(_reader);
+            }
+        }
+        catch (Exception e) when (e is IOException or InvalidOperationException)
+        {
+            // The client has reset the stream, and Kestrel has ended the reader with it.
         }
 
-        _method!.CountEnd(_status, _messagesReceived, _bytesReceived, _messagesSent, _bytesSent);
+        _method!.CountEnd(_status);
+        _method.CountReceived(_messagesReceived, _bytesReceived);
+        _method.CountSent(_messagesSent, _bytesSent);
         SendStatus();
     }
 
@@ -261,6 +275,7 @@ internal sealed partial class KestrelCall
     /// </summary>
     private void SendStatus()
     {
+        _guard?.Answering();
         bool inTrailers = _messageStarted || _response.HasStarted;
         IHeaderDictionary target = inTrailers ? _trailers!.Trailers : _response.Headers;
         if (_status == StatusCode.OK)

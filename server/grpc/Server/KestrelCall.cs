@@ -32,6 +32,7 @@ internal sealed partial class KestrelCall : ServerCall
     private IHttpResponseTrailersFeature? _trailers;
     private IRequestBodyPipeFeature _requestBody = null!;
     private IHttpRequestLifetimeFeature _lifetime = null!;
+    private FrameGuard? _guard;
 
     private string _path = "";
     private GrpcMethod? _method;
@@ -55,7 +56,6 @@ internal sealed partial class KestrelCall : ServerCall
 
     // Deadline: ticks of the monotonic clock, zero for none. The timer is armed only when somebody waits for it.
     private long _deadlineAt;
-    private TimeSpan _timeout;
     private Timer? _timer;
     private CancellationTokenSource? _cancelled;
 
@@ -194,6 +194,7 @@ internal sealed partial class KestrelCall : ServerCall
 
     public override ValueTask FlushAsync()
     {
+        _guard?.Answering();
         ValueTask<FlushResult> flush = Writer().FlushAsync();
         if (!flush.IsCompletedSuccessfully)
         {
@@ -230,8 +231,15 @@ internal sealed partial class KestrelCall : ServerCall
     private void CountSent(int payloadBytes)
     {
         _messageStarted = true;
-        _messagesSent++;
-        _bytesSent += payloadBytes;
+        if (_method!.Kind is MethodKind.ServerStream or MethodKind.Duplex)
+        {
+            _method.CountSent(1, payloadBytes);
+        }
+        else
+        {
+            _messagesSent++;
+            _bytesSent += payloadBytes;
+        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
@@ -259,14 +267,14 @@ internal sealed partial class KestrelCall : ServerCall
     private ValueTask<bool> ReadNextAsync()
     {
         PipeReader reader = _reader ??= _requestBody.Reader;
-        ReleaseMessage(reader);
-        if (_requestEnded)
-        {
-            return new(false);
-        }
-
         try
         {
+            ReleaseMessage(reader);
+            if (_requestEnded)
+            {
+                return new(false);
+            }
+
             while (reader.TryRead(out ReadResult result))
             {
                 switch (Take(reader, result))
@@ -292,29 +300,26 @@ internal sealed partial class KestrelCall : ServerCall
         ArmDeadline();
         while (true)
         {
-            ReadResult result;
             try
             {
-                result = await reader.ReadAsync();
+                ReadResult result = await reader.ReadAsync();
+                if (result.IsCanceled && DeadlinePassed)
+                {
+                    reader.AdvanceTo(result.Buffer.Start);
+                    ThrowCancelled();
+                }
+
+                switch (Take(reader, result))
+                {
+                    case Taken.Message:
+                        return true;
+                    case Taken.End:
+                        return false;
+                }
             }
             catch (Exception e) when (e is IOException or BadHttpRequestException or InvalidOperationException)
             {
                 ThrowBroken(e);
-                throw;
-            }
-
-            if (result.IsCanceled && DeadlinePassed)
-            {
-                reader.AdvanceTo(result.Buffer.Start);
-                ThrowCancelled();
-            }
-
-            switch (Take(reader, result))
-            {
-                case Taken.Message:
-                    return true;
-                case Taken.End:
-                    return false;
             }
         }
     }
@@ -380,8 +385,16 @@ internal sealed partial class KestrelCall : ServerCall
                 _message = buffer.Slice(PrefixBytes, length);
                 _messageEnd = buffer.GetPosition(end);
                 _holdsMessage = true;
-                _messagesReceived++;
-                _bytesReceived += length;
+                if (single)
+                {
+                    _messagesReceived++;
+                    _bytesReceived += length;
+                }
+                else
+                {
+                    _method.CountReceived(1, length);
+                }
+
                 if (flag == 1)
                 {
                     Inflate();

@@ -53,7 +53,7 @@ public sealed partial class RaftCore
     /// </summary>
     public void Campaign()
     {
-        _electionElapsed = 0;
+        // One that may not campaign does not restart its clock either: it would pass for one that hears its leader.
         if (MayCampaign())
         {
             if (_config.PreVote)
@@ -86,6 +86,7 @@ public sealed partial class RaftCore
         DropForwardedReads();
         _role = RaftRole.PreCandidate;
         _leader = 0;
+        _electionElapsed = 0;
         ResetVotes();
         ResetElectionTimeout();
         SendVoteRequests(MessageType.PreVote, _term + 1, isTransfer: false);

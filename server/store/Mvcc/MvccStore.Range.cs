@@ -343,7 +343,12 @@ public sealed partial class MvccStore
                 _ => new SortKey(i, 0, record.Value.ToArray()),
             };
         }
-        bool descend = order == SortOrder.Descend;
+        hits.Reorder(SortKeys(keys, order == SortOrder.Descend));
+    }
+
+    /// <summary>Apart, because its closure would otherwise be made for every range.</summary>
+    private static SortKey[] SortKeys(SortKey[] keys, bool descend)
+    {
         Array.Sort(keys, (left, right) =>
         {
             int compared = left.Value is null
@@ -352,6 +357,6 @@ public sealed partial class MvccStore
             compared = descend ? -compared : compared;
             return compared != 0 ? compared : left.Position.CompareTo(right.Position);
         });
-        hits.Reorder(keys);
+        return keys;
     }
 }

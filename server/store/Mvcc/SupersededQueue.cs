@@ -48,7 +48,7 @@ internal sealed class SupersededQueue
             // Whole chunks leave together, so that removing from the front of the list stays rare.
             for (int i = 0; i < DropChunks; i++)
             {
-                if (_idle.Count < DropChunks)
+                if (_idle.Count < 2 * DropChunks)
                 {
                     _idle.Push(_chunks[i]);
                 }

@@ -13,13 +13,13 @@ namespace Perf.Store.Tests.Mvcc;
 /// <summary>A store on a simulated disk, spoken to with messages.</summary>
 internal sealed class StoreRig : IDisposable
 {
-    public const string Path = "/data/db";
-
     private static readonly DataFileOptions FileOptions = new() { MapBytesMin = 16 << 20 };
+    private readonly string _path;
     private ulong _entry;
 
-    public StoreRig(IDisk? disk = null, IRevisionSink? sink = null, BackendOptions? options = null)
+    public StoreRig(IDisk? disk = null, IRevisionSink? sink = null, string path = "/data/db")
     {
+        _path = path;
         if (disk is null)
         {
             disk = new SimDisk();
@@ -27,7 +27,7 @@ internal sealed class StoreRig : IDisposable
             disk.SyncDirectory("/");
         }
         Disk = disk;
-        Open(sink, options);
+        Open(sink);
     }
 
     public IDisk Disk { get; }
@@ -44,7 +44,7 @@ internal sealed class StoreRig : IDisposable
     {
         Backend.Dispose();
         Leases = new FakeLeases { Known = Leases.Known };
-        Open(Store.Sink, null);
+        Open(Store.Sink);
     }
 
     /// <summary>Counts an entry as applied.</summary>
@@ -143,9 +143,9 @@ internal sealed class StoreRig : IDisposable
 
     public void Dispose() => Backend.Dispose();
 
-    private void Open(IRevisionSink? sink, BackendOptions? options)
+    private void Open(IRevisionSink? sink)
     {
-        Backend = new BackendStore(DataFile.Open(Disk, Path, FileOptions), options);
+        Backend = new BackendStore(DataFile.Open(Disk, _path, FileOptions));
         Store = new MvccStore(Backend, Leases, sink);
         Store.Load();
         _entry = Backend.ConsistentIndex;

@@ -1,0 +1,113 @@
+using Etcdserverpb;
+using Google.Protobuf;
+using Perf.Store.Mvcc;
+using Xunit;
+
+namespace Perf.Store.Tests.Mvcc;
+
+public sealed class CompactionTests
+{
+    [Fact]
+    public void Delete_at_the_compact_revision_is_still_told()
+    {
+        // etcd issues 18089 and 19179.
+        using var rig = new StoreRig();
+        rig.Put("k", "1");
+        rig.Put("k", "2");
+        rig.Put("k", "3");
+        rig.Delete("k");
+        long deleted = rig.Store.Revision;
+        rig.Put("k", "4");
+        Assert.Equal(StoreError.None, rig.Compact(deleted));
+        rig.FinishCompaction();
+        rig.Backend.CommitAll();
+        rig.Reopen();
+
+        Assert.Equal(StoreError.None, rig.Store.OpenHistory(deleted, long.MaxValue, out HistoryCursor cursor));
+        Assert.True(cursor.MoveNext());
+        Assert.Equal((deleted, true), (cursor.Main, cursor.IsDelete));
+        Assert.True(cursor.MoveNext());
+        Assert.Equal((deleted + 1, false), (cursor.Main, cursor.IsDelete));
+        Assert.False(cursor.MoveNext());
+        cursor.Dispose();
+        Assert.Equal(StoreError.Compacted, rig.Store.OpenHistory(deleted - 1, long.MaxValue, out _));
+
+        // The next compaction takes the tombstone.
+        Assert.Equal(StoreError.None, rig.Compact(deleted + 1));
+        rig.FinishCompaction();
+        rig.Backend.CommitAll();
+        Assert.Equal(StoreError.None, rig.Store.OpenHistory(deleted + 1, long.MaxValue, out cursor));
+        Assert.True(cursor.MoveNext());
+        Assert.False(cursor.MoveNext());
+        cursor.Dispose();
+    }
+
+    [Fact]
+    public void Compaction_answers_at_its_limits()
+    {
+        using var rig = new StoreRig();
+        rig.Put("a", "1");
+        rig.Put("a", "2");
+        rig.Store.Publish();
+        Assert.Equal(StoreError.FutureRev, rig.Compact(4));
+        Assert.Equal(StoreError.None, rig.Compact(3));
+        Assert.Equal(StoreError.Compacted, rig.Compact(3));
+        rig.Store.Publish();
+        var request = new RangeRequest { Key = ByteString.CopyFromUtf8("a"), Revision = 2 };
+        Assert.Equal(StoreError.Compacted, rig.Range(request, out _));
+        request.Revision = 3;
+        Assert.Equal(StoreError.None, rig.Range(request, out _));
+        request.Revision = 4;
+        Assert.Equal(StoreError.FutureRev, rig.Range(request, out _));
+    }
+
+    [Fact]
+    public void Txn_with_a_compacted_range_changes_nothing()
+    {
+        // etcd issue 18667.
+        using var rig = new StoreRig();
+        rig.Put("a", "1");
+        rig.Put("a", "2");
+        rig.Compact(3);
+        var txn = new TxnRequest();
+        txn.Success.Add(new RequestOp
+        {
+            RequestPut = new PutRequest { Key = ByteString.CopyFromUtf8("b"), Value = ByteString.CopyFromUtf8("x") },
+        });
+        txn.Success.Add(new RequestOp
+        {
+            RequestRange = new RangeRequest { Key = ByteString.CopyFromUtf8("a"), Revision = 2 },
+        });
+        Assert.Equal(StoreError.Compacted, rig.Txn(txn, out _));
+        Assert.Equal(3, rig.Store.Revision);
+        rig.Store.Publish();
+        Assert.Empty(rig.Get("b").Kvs);
+    }
+
+    [Fact]
+    public void Everything_that_was_deleted_leaves_file_and_index()
+    {
+        using var rig = new StoreRig();
+        for (int round = 0; round < 3; round++)
+        {
+            for (int i = 0; i < 500; i++)
+            {
+                rig.Put($"key{i:D4}", "value");
+            }
+            Assert.Equal(500, rig.Delete("key", "kez"));
+            rig.Put("last", "1");
+            rig.Delete("last");
+            rig.Put("anchor", "1");
+            Assert.Equal(StoreError.None, rig.Compact(rig.Store.Revision));
+            rig.FinishCompaction();
+            rig.Backend.CommitAll();
+            rig.Store.Publish();
+            Assert.Equal(1, rig.Store.KeyCount);
+            rig.Store.VerifyIndex();
+        }
+        Assert.Equal(StoreError.None, rig.Store.OpenHistory(rig.Store.CompactRevision, long.MaxValue, out HistoryCursor cursor));
+        Assert.True(cursor.MoveNext());
+        Assert.False(cursor.MoveNext());
+        cursor.Dispose();
+    }
+}

@@ -143,17 +143,25 @@ internal sealed class PageSpace
         }
     }
 
-    /// <summary>Free pages (not in quarantine) below <paramref name="end"/>.</summary>
-    public long FreeBelow(long end) => end - CountSet(_busy, end);
-
-    /// <summary>The lowest page such that at most <paramref name="pages"/> reachable pages lie at or above it.</summary>
-    public long TailStart(int pages)
+    /// <summary>
+    /// Where a tail begins that can move down: at most <paramref name="pagesMax"/> reachable pages lie at or above it, and below it are
+    /// as many free ones and <paramref name="spare"/> more. The high-water mark when there is no such tail.
+    /// </summary>
+    public long TailStart(int pagesMax, int spare)
     {
         long at = HighWater;
-        while (at > 2 && pages > 0)
+        long free = at - CountSet(_busy, at);
+        long needed = spare;
+        while (at > 2)
         {
+            needed += Get(_used, at - 1) ? 1 : 0;
+            free -= Get(_busy, at - 1) ? 0 : 1;
+            if (needed > pagesMax + (long)spare || free < needed)
+            {
+                break;
+            }
+
             at--;
-            pages -= Get(_used, at) ? 1 : 0;
         }
 
         return at;

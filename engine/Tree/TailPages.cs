@@ -15,10 +15,9 @@ internal static class TailPages
             return null;
         }
 
-        long tail = space.TailStart(pagesMax);
-
         // Each move also rewrites its ancestors, which lie anywhere: leave holes for those as well.
-        if (space.FreeBelow(tail) < Math.Min(pagesMax, space.HighWater - tail) + PageLayout.DepthMax)
+        long tail = space.TailStart(pagesMax, spare: PageLayout.DepthMax);
+        if (tail == space.HighWater)
         {
             return null;
         }

@@ -106,7 +106,7 @@ public sealed class FileDisk : IDisk
         int descriptor = NativeMethods.Open(name, flags, 0);
         if (descriptor < 0)
         {
-            throw Failure(name, "open directory");
+            throw Failure(name, "fsync directory");
         }
 
         using var handle = new SafeFileHandle(descriptor, ownsHandle: true);

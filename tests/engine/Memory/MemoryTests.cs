@@ -4,7 +4,7 @@ using Perf.Engine.Memory;
 using Perf.Engine.Tree;
 using Xunit;
 
-namespace Perf.Engine.Tests.Memory;
+namespace Perf.Engine.Tests;
 
 public class MemoryTests
 {

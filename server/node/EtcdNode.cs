@@ -21,7 +21,7 @@ namespace Perf.Node;
 /// A running member: opens the data directory, turns the pipeline's loops on threads, keeps its clock, and is what the
 /// services talk to. Everything public is for any thread unless it says otherwise.
 /// </summary>
-public sealed class EtcdNode : IPipelineEvents, IAsyncDisposable
+public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 {
     /// <summary>How often overdue requests are given up and small duties are looked after.</summary>
     private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromMilliseconds(100);
@@ -167,16 +167,6 @@ public sealed class EtcdNode : IPipelineEvents, IAsyncDisposable
 
     /// <summary>The header of an answer given from the published state.</summary>
     public ResponseHeader Header() => new(ClusterId, MemberId, State.Machine.Kv.PublishedRevision, Raft.Term);
-
-    /// <summary>
-    /// The data file as of a moment when it holds exactly what was applied: for snapshots. The caller disposes it.
-    /// </summary>
-    public Task<DataImage> OpenImageAsync()
-    {
-        var image = new TaskCompletionSource<DataImage>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Pipeline.Capture(() => { }, () => image.SetResult(State.Backend.File.OpenImage()));
-        return image.Task;
-    }
 
     void IPipelineEvents.SoftStateChanged(RaftRole role, ulong leader, ulong term)
     {

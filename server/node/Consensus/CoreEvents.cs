@@ -8,7 +8,7 @@ namespace Perf.Node.Consensus;
 /// <param name="PayloadAt">Where the payload begins.</param>
 /// <param name="Lease">Keeps the buffer; comes with one reference, which the core loop releases.</param>
 /// <param name="RequestId">Who waits for it, for a refusal; 0: nobody.</param>
-public readonly record struct Proposal(
+internal readonly record struct Proposal(
     EntryType Type, Memory<byte> Buffer, int PayloadAt, IEntryLease? Lease, ulong RequestId);
 
 /// <summary>What else reaches the core loop.</summary>
@@ -41,7 +41,7 @@ internal struct CoreEvent
 /// A message from a peer, with the entries' leases held once for the receiver. The core loop releases them and
 /// calls <see cref="Release"/> when it has been stepped.
 /// </summary>
-public class InboundMessage
+internal class InboundMessage
 {
     private Message _message;
 
@@ -58,7 +58,7 @@ public class InboundMessage
 }
 
 /// <summary>Carries the core's messages to the peers. Called on the core thread; must not block.</summary>
-public interface IPeerSender
+internal interface IPeerSender
 {
     /// <summary>
     /// Queues messages. The span and the entries in it are lent for the call: what is kept is retained. A message
@@ -68,7 +68,7 @@ public interface IPeerSender
 }
 
 /// <summary>Sends nothing: a member without peers.</summary>
-public sealed class NoPeers : IPeerSender
+internal sealed class NoPeers : IPeerSender
 {
     /// <inheritdoc/>
     public void Send(ReadOnlySpan<Message> messages)

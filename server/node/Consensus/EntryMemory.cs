@@ -17,7 +17,7 @@ internal sealed class EntrySlab(Slab slab) : IEntryLease
 /// Hands out room for entries from slabs, bumping a pointer. For one thread: threads that take requests from clients
 /// use <see cref="ForThread"/>. Each piece carries one reference, which its holder releases.
 /// </summary>
-public sealed class EntryMemory : IEntryBuffers
+internal sealed class EntryMemory : IEntryBuffers
 {
     /// <summary>
     /// Large enough that the lease object of a slab vanishes in the noise, small enough that a slab kept alive by

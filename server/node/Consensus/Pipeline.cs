@@ -9,7 +9,7 @@ using Perf.Store.Apply;
 namespace Perf.Node.Consensus;
 
 /// <summary>What the pipeline tells the composition; called on the loops' threads, must not block.</summary>
-public interface IPipelineEvents
+internal interface IPipelineEvents
 {
     /// <summary>Role, leader or term changed. Core thread.</summary>
     void SoftStateChanged(RaftRole role, ulong leader, ulong term);
@@ -157,11 +157,11 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     public void Tick() => CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Tick });
 
     /// <summary>A message from a peer. Any thread.</summary>
-    public void Receive(InboundMessage message) =>
+    internal void Receive(InboundMessage message) =>
         CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Message, Message = message });
 
     /// <summary>Runs something on the core thread, in order with everything else there. Any thread.</summary>
-    public void OnCore(Action<RaftCore> action) =>
+    internal void OnCore(Action<RaftCore> action) =>
         CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Control, Control = action });
 
     /// <summary>Runs something on the apply thread between two entries. Any thread.</summary>

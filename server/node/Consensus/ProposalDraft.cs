@@ -18,16 +18,19 @@ public readonly record struct RequestIdentity(ReadOnlyMemory<byte> User, ulong A
 /// </summary>
 public readonly struct ProposalDraft
 {
+    // The fields are of types that the services' room may know: it sees the struct, not raft.
     private readonly int _bodyAt;
+    private readonly byte _type;
+    private readonly object? _lease;
 
     private ProposalDraft(ulong id, EntryType type, Memory<byte> buffer, int payloadAt, int bodyAt, IEntryLease? lease)
     {
         Id = id;
-        Type = type;
+        _type = (byte)type;
         Buffer = buffer;
         PayloadAt = payloadAt;
         _bodyAt = bodyAt;
-        Lease = lease;
+        _lease = lease;
     }
 
     /// <summary>The request's id.</summary>
@@ -39,13 +42,13 @@ public readonly struct ProposalDraft
     /// <summary>Bytes of the whole raft request, which the size limit counts.</summary>
     public int PayloadBytes => Buffer.Length - PayloadAt;
 
-    internal EntryType Type { get; }
+    internal EntryType Type => (EntryType)_type;
 
     internal Memory<byte> Buffer { get; }
 
     internal int PayloadAt { get; }
 
-    internal IEntryLease? Lease { get; }
+    internal IEntryLease? Lease => (IEntryLease?)_lease;
 
     /// <summary>Copies the client's message into an entry's buffer.</summary>
     public static ProposalDraft Of(ulong id, int field, in ReadOnlySequence<byte> body, in RequestIdentity who)
@@ -63,7 +66,7 @@ public readonly struct ProposalDraft
     }
 
     /// <summary>A payload that is no InternalRaftRequest: a configuration change, a bare v2 request.</summary>
-    public static ProposalDraft Raw(ulong id, EntryType type, ReadOnlySpan<byte> payload)
+    internal static ProposalDraft Raw(ulong id, EntryType type, ReadOnlySpan<byte> payload)
     {
         Memory<byte> buffer =
             EntryMemory.ForThread.Rent(EntryCodec.HeadroomBytes + payload.Length, out IEntryLease? lease);

@@ -24,7 +24,7 @@ public sealed class RaftView
     public ulong Commit => Volatile.Read(ref _commit);
 
     /// <summary>What this member is.</summary>
-    public RaftRole Role => (RaftRole)Volatile.Read(ref _role);
+    internal RaftRole Role => (RaftRole)Volatile.Read(ref _role);
 
     /// <summary>How often a leader became known or another one did.</summary>
     public long LeaderChanges => Volatile.Read(ref _leaderChanges);

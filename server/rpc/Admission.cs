@@ -1,0 +1,100 @@
+using System.Text;
+using Perf.Grpc;
+using Perf.Node;
+using Perf.Node.Consensus;
+using Perf.Store;
+using Perf.Store.Auth;
+
+namespace Perf.Rpc;
+
+/// <summary>What every call meets at the door: leader wanted, learner, who asks.</summary>
+internal sealed class Admission(EtcdNode node)
+{
+    private const string TokenHeader = "token";
+    private const string AuthorizationHeader = "authorization";
+    private const string HasLeaderHeader = "hasleader";
+
+    private AuthStore Auth => node.State.Machine.Auth;
+
+    /// <summary>
+    /// Refuses what may not come in. <paramref name="learnerServes"/>: a member without a vote answers this call too.
+    /// </summary>
+    public StoreError Admit(ServerCall call, bool learnerServes = false)
+    {
+        if (!learnerServes && node.IsLearner)
+        {
+            return StoreError.NotSupportedForLearner;
+        }
+
+        return node.Raft.Leader == 0 && WantsLeader(call) ? StoreError.NoLeader : StoreError.None;
+    }
+
+    /// <summary>The client asked to be refused rather than served by a member that knows no leader.</summary>
+    public static bool WantsLeader(ServerCall call) => call.TryGetHeader(HasLeaderHeader, out string value) && value == "true";
+
+    /// <summary>Who asks; nobody while auth is off.</summary>
+    public StoreError Identify(ServerCall call, out RequestIdentity who)
+    {
+        who = default;
+        if (!Auth.Enabled)
+        {
+            return StoreError.None;
+        }
+
+        StoreError error = Resolve(call, out AuthInfo info);
+        if (error == StoreError.None && info.Username is { Length: > 0 })
+        {
+            who = new RequestIdentity(Encoding.UTF8.GetBytes(info.Username), info.Revision);
+        }
+
+        return error;
+    }
+
+    /// <summary>The subject that permissions of reads on this member are checked against.</summary>
+    public StoreError Subject(ServerCall call, out AuthSubject subject)
+    {
+        subject = default;
+        if (!Auth.Enabled)
+        {
+            subject = Auth.View.Subject(null);
+            return StoreError.None;
+        }
+
+        StoreError error = Resolve(call, out AuthInfo info);
+        if (error == StoreError.None)
+        {
+            subject = Auth.View.Subject(info.Username is null ? null : info);
+        }
+
+        return error;
+    }
+
+    /// <summary>Refuses everybody but root while auth is on.</summary>
+    public StoreError RequireRoot(ServerCall call)
+    {
+        if (!Auth.Enabled)
+        {
+            return StoreError.None;
+        }
+
+        StoreError error = Subject(call, out AuthSubject subject);
+        return error == StoreError.None ? subject.CheckAdmin() : error;
+    }
+
+    private StoreError Resolve(ServerCall call, out AuthInfo info)
+    {
+        info = default;
+        if (!call.TryGetHeader(TokenHeader, out string token) && !call.TryGetHeader(AuthorizationHeader, out token))
+        {
+            return StoreError.None;
+        }
+
+        if (token.StartsWith("Bearer ", StringComparison.Ordinal))
+        {
+            token = token["Bearer ".Length..];
+        }
+
+        TokenOutcome outcome = node.Tokens.Resolve(token, Auth.Revision, node.Pipeline.AppliedIndex, out info, out _);
+        return outcome == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
+    }
+}

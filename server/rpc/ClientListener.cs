@@ -1,0 +1,57 @@
+using Perf.Grpc;
+using Perf.Node;
+
+namespace Perf.Rpc;
+
+/// <summary>The client port: all services on one router, plain HTTP beside them.</summary>
+public sealed class ClientListener : IAsyncDisposable
+{
+    /// <summary>Above the request limit by this much the transport refuses, before it buffers (SURFACE REQ-08).</summary>
+    private const int ReceiveSlackBytes = 512 * 1024;
+
+    private readonly EtcdNode _node;
+    private readonly GrpcServer _server;
+
+    public ClientListener(EtcdNode node)
+    {
+        _node = node;
+        var router = new GrpcRouter();
+        var admission = new Admission(node);
+        var proposals = new Proposals(node, admission);
+        var maintenance = new MaintenanceService(node, admission, proposals);
+        new KvService(node, admission, proposals).Map(router);
+        new WatchService(node, admission).Map(router);
+        new LeaseService(node, admission, proposals).Map(router);
+        maintenance.Map(router);
+        new ClusterService(node, admission).Map(router);
+        new HealthService().Map(router);
+        var http = new Http.ClientHttp(node);
+        _server = new GrpcServer(
+            new GrpcServerOptions
+            {
+                Endpoints = [.. node.Config.ListenClientUrls.Select(url => new ListenEndpoint { Url = url.OriginalString })],
+                ReceiveBytesMax = node.Config.MaxRequestBytes + ReceiveSlackBytes,
+                Fallback = http.Serve,
+                Trouble = (what, e) => node.Log.Warn(what, ("error", e?.Message)),
+            },
+            router);
+    }
+
+    /// <summary>Binds and serves.</summary>
+    public async Task StartAsync()
+    {
+        await _server.StartAsync().ConfigureAwait(false);
+        foreach (Uri url in _node.Config.ListenClientUrls)
+        {
+            _node.Log.Info(
+                "serving client traffic insecurely; this is strongly discouraged!", ("address", url.Authority));
+        }
+    }
+
+    /// <summary>Lets calls finish for a moment, then closes.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _server.StopAsync(TimeSpan.FromSeconds(1)).ConfigureAwait(false);
+        await _server.DisposeAsync().ConfigureAwait(false);
+    }
+}

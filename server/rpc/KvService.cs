@@ -1,0 +1,228 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using Perf.Grpc;
+using Perf.Node;
+using Perf.Node.Consensus;
+using Perf.Store;
+using Perf.Store.Auth;
+using Perf.Store.Commands;
+
+namespace Perf.Rpc;
+
+/// <summary>etcdserverpb.KV.</summary>
+internal sealed class KvService(EtcdNode node, Admission admission, Proposals proposals)
+{
+    private const int StackBytesMax = 1024;
+
+    public void Map(GrpcRouter router)
+    {
+        router.Map("/etcdserverpb.KV/Range", MethodKind.Unary, Range);
+        router.Map("/etcdserverpb.KV/Put", MethodKind.Unary, Put);
+        router.Map("/etcdserverpb.KV/DeleteRange", MethodKind.Unary, DeleteRange);
+        router.Map("/etcdserverpb.KV/Txn", MethodKind.Unary, Txn);
+        router.Map("/etcdserverpb.KV/Compact", MethodKind.Unary, Compact);
+    }
+
+    private ValueTask Range(ServerCall call)
+    {
+        bool serializable = IsSerializable(call.Message, out StoreError error);
+        if (error == StoreError.None)
+        {
+            error = admission.Admit(call, learnerServes: serializable);
+        }
+
+        if (error != StoreError.None)
+        {
+            StatusMapping.Fail(call, error);
+            return default;
+        }
+
+        if (!serializable)
+        {
+            ValueTask<StoreError> ready = node.LinearizableAsync();
+            if (!ready.IsCompletedSuccessfully)
+            {
+                return RangeWhenReady(call, ready);
+            }
+
+            error = ready.Result;
+        }
+
+        ServeRange(call, error);
+        return default;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask RangeWhenReady(ServerCall call, ValueTask<StoreError> ready) =>
+        ServeRange(call, await ready.ConfigureAwait(false));
+
+    private void ServeRange(ServerCall call, StoreError error)
+    {
+        if (error != StoreError.None)
+        {
+            StatusMapping.Fail(call, error);
+            return;
+        }
+
+        using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
+        error = admission.Subject(call, out AuthSubject subject);
+        if (error == StoreError.None && !subject.MayDoEverything)
+        {
+            error = RequestAuthorizer.CheckRange(subject, request.Span);
+        }
+
+        if (error == StoreError.None)
+        {
+            RangeView.TryParse(request.Span, out RangeView range);
+            SizedResponse response = SizedResponse.For(call);
+            error = node.State.Machine.Kv.Range(range, node.Header(), response);
+            response.Release();
+        }
+
+        if (error != StoreError.None)
+        {
+            StatusMapping.Fail(call, error);
+        }
+    }
+
+    private static bool IsSerializable(in ReadOnlySequence<byte> message, out StoreError error)
+    {
+        using var request = new ContiguousMessage(message, stackalloc byte[StackBytesMax]);
+        error = RequestValidator.ValidateRange(request.Span);
+        return error == StoreError.None && RangeView.TryParse(request.Span, out RangeView range) && range.Serializable;
+    }
+
+    private ValueTask Put(ServerCall call)
+    {
+        StoreError error = proposals.Draft(call, InternalField.Put, out ProposalDraft draft);
+        if (error == StoreError.None)
+        {
+            error = RequestValidator.ValidatePut(draft.Body);
+            PutView.TryParse(draft.Body, out PutView put);
+            return proposals.Go(call, draft, error, QuotaCost.Put(put));
+        }
+
+        StatusMapping.Fail(call, error);
+        return default;
+    }
+
+    private ValueTask DeleteRange(ServerCall call)
+    {
+        StoreError error = proposals.Draft(call, InternalField.DeleteRange, out ProposalDraft draft);
+        if (error == StoreError.None)
+        {
+            return proposals.Go(call, draft, RequestValidator.ValidateDeleteRange(draft.Body), 0);
+        }
+
+        StatusMapping.Fail(call, error);
+        return default;
+    }
+
+    private ValueTask Txn(ServerCall call)
+    {
+        bool isWrite;
+        bool serializable;
+        StoreError error;
+        using (var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]))
+        {
+            error = RequestValidator.ValidateTxn(request.Span, node.Config.MaxTxnOps);
+            isWrite = RequestValidator.IsWriteTxn(request.Span, out serializable);
+        }
+
+        if (error == StoreError.None && isWrite)
+        {
+            error = proposals.Draft(call, InternalField.Txn, out ProposalDraft draft);
+            if (error == StoreError.None)
+            {
+                return proposals.Go(call, draft, StoreError.None, QuotaCost.Txn(draft.Body));
+            }
+        }
+        else if (error == StoreError.None)
+        {
+            error = admission.Admit(call);
+        }
+
+        if (error != StoreError.None)
+        {
+            StatusMapping.Fail(call, error);
+            return default;
+        }
+
+        if (!serializable)
+        {
+            ValueTask<StoreError> ready = node.LinearizableAsync();
+            if (!ready.IsCompletedSuccessfully)
+            {
+                return ReadTxnWhenReady(call, ready);
+            }
+
+            error = ready.Result;
+        }
+
+        ServeReadTxn(call, error);
+        return default;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ReadTxnWhenReady(ServerCall call, ValueTask<StoreError> ready) =>
+        ServeReadTxn(call, await ready.ConfigureAwait(false));
+
+    private void ServeReadTxn(ServerCall call, StoreError error)
+    {
+        using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
+        AuthSubject subject = default;
+        if (error == StoreError.None)
+        {
+            error = admission.Subject(call, out subject);
+        }
+
+        if (error == StoreError.None && !subject.MayDoEverything)
+        {
+            error = RequestAuthorizer.CheckTxn(subject, request.Span, node.State.Machine.LeaseKeys);
+        }
+
+        if (error == StoreError.None)
+        {
+            SizedResponse response = SizedResponse.For(call);
+            error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), response);
+            response.Release();
+        }
+
+        if (error != StoreError.None)
+        {
+            StatusMapping.Fail(call, error);
+        }
+    }
+
+    private async ValueTask Compact(ServerCall call)
+    {
+        StoreError error = admission.RequireRoot(call);
+        ProposalDraft draft = default;
+        if (error == StoreError.None)
+        {
+            error = proposals.Draft(call, InternalField.Compaction, out draft);
+        }
+
+        if (error != StoreError.None)
+        {
+            StatusMapping.Fail(call, error);
+            return;
+        }
+
+        if (!CompactionView.TryParse(draft.Body, out CompactionView compaction))
+        {
+            draft.Discard();
+            StatusMapping.Fail(call, StoreError.Malformed);
+            return;
+        }
+
+        using PendingRequest request = proposals.Submit(draft);
+        await request.Completion.ConfigureAwait(false);
+        if (request.Error == StoreError.None && compaction.Physical)
+        {
+            await node.CompactedPhysicallyAsync(compaction.Revision).ConfigureAwait(false);
+        }
+
+        Proposals.Answer(call, request);
+    }
+}

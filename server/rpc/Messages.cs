@@ -1,0 +1,24 @@
+using Google.Protobuf;
+using Perf.Grpc;
+
+namespace Perf.Rpc;
+
+/// <summary>Generated messages in and out of calls: the cold paths.</summary>
+internal static class Messages
+{
+    /// <summary>The store's header as a message.</summary>
+    public static Etcdserverpb.ResponseHeader Header(in Store.Commands.ResponseHeader header) => new()
+    {
+        ClusterId = header.ClusterId,
+        MemberId = header.MemberId,
+        Revision = header.Revision,
+        RaftTerm = header.RaftTerm,
+    };
+
+    /// <summary>Writes a message as one response.</summary>
+    public static void Write(ServerCall call, IMessage message)
+    {
+        int bytes = message.CalculateSize();
+        message.WriteTo(call.StartMessage(bytes));
+    }
+}

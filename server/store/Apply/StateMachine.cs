@@ -134,7 +134,7 @@ public sealed partial class StateMachine
     /// </summary>
     public void Install(DataFile file, V2Snapshot snapshot, WorkRunner? runner = null, int parts = 1)
     {
-        Leases.Demote();
+        Leases.Restore(file);
         Kv.Reset(file, runner, parts);
         RestoreTables(snapshot);
     }

@@ -1,3 +1,5 @@
+using Perf.Engine.Transactions;
+using Perf.Store.Backend;
 using Perf.Store.Mvcc;
 
 namespace Perf.Store.Lease;
@@ -18,8 +20,8 @@ public sealed partial class Lessor : ILeaseAttachments
     private readonly long _clockStart;
     private readonly DueHeap<ExpirySlot> _expiries = new();
     private readonly DueHeap<CheckpointSlot> _checkpoints = new();
+    private readonly ILeaseRecords _records;
     private Dictionary<long, LeaseEntry> _leases = [];
-    private ILeaseRecords _records;
     private bool _isPrimary;
     private bool _persistCheckpoints;
     private long _granted;
@@ -37,7 +39,7 @@ public sealed partial class Lessor : ILeaseAttachments
         _clock = clock;
         _clockStart = clock.GetTimestamp();
         _options = options;
-        Restore(records);
+        records.ForEach(record => Add(_leases, record));
     }
 
     /// <summary>
@@ -75,31 +77,24 @@ public sealed partial class Lessor : ILeaseAttachments
     }
 
     /// <summary>
-    /// Starts over from the records of another backend, after a snapshot has been installed. Attachments are empty
-    /// until the store has attached its keys anew. Apply thread, demoted.
+    /// Starts over with the leases of another data file, demoted: a snapshot is being installed. Comes before the key
+    /// space goes over to the file, for that attaches its keys anew. Apply thread.
     /// </summary>
-    public void Restore(ILeaseRecords records)
+    public void Restore(DataFile file)
     {
         var leases = new Dictionary<long, LeaseEntry>();
-        records.ForEach(bytes =>
+        using (ReadTransaction read = file.BeginRead())
         {
-            if (!LeaseRecord.TryRead(bytes, out LeaseRecord record))
+            if (read.HasBucket(Buckets.Lease))
             {
-                throw new InvalidDataException(
-                    $"bucket lease: a record of {bytes.Length} bytes is not a lease: {Convert.ToHexString(bytes)}");
+                BucketCursor cursor = read.OpenCursor(Buckets.Lease);
+                for (bool more = cursor.SeekFirst(); more; more = cursor.Next())
+                {
+                    Add(leases, cursor.Value);
+                }
             }
-            long ttl = Math.Max(record.TtlSeconds, _options.TtlSecondsMin);
-            leases[record.Id] = new LeaseEntry(record.Id, ttl, record.RemainingSeconds);
-        });
-        lock (_gate)
-        {
-            SettleAllLocked();
-            _expiries.Clear();
-            _checkpoints.Clear();
-            _isPrimary = false;
-            _records = records;
-            _leases = leases;
         }
+        StartOver(leases);
     }
 
     /// <summary>
@@ -223,6 +218,29 @@ public sealed partial class Lessor : ILeaseAttachments
             {
                 entry.Detach(key);
             }
+        }
+    }
+
+    private void Add(Dictionary<long, LeaseEntry> leases, ReadOnlySpan<byte> bytes)
+    {
+        if (!LeaseRecord.TryRead(bytes, out LeaseRecord record))
+        {
+            throw new InvalidDataException(
+                $"bucket lease: a record of {bytes.Length} bytes is not a lease: {Convert.ToHexString(bytes)}");
+        }
+        long ttl = Math.Max(record.TtlSeconds, _options.TtlSecondsMin);
+        leases[record.Id] = new LeaseEntry(record.Id, ttl, record.RemainingSeconds);
+    }
+
+    private void StartOver(Dictionary<long, LeaseEntry> leases)
+    {
+        lock (_gate)
+        {
+            SettleAllLocked();
+            _expiries.Clear();
+            _checkpoints.Clear();
+            _isPrimary = false;
+            _leases = leases;
         }
     }
 

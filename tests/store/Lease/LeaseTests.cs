@@ -422,25 +422,6 @@ public class LeaseTests
     }
 
     [Fact]
-    public void A_snapshot_replaces_the_leases_and_settles_who_waits()
-    {
-        var bench = new LeaseBench();
-        bench.Lessor.Promote(TimeSpan.Zero);
-        bench.Grant(1, 5);
-        bench.Attach(1, "k");
-        bench.Clock.AdvanceSeconds(5);
-        Task settled = bench.Lessor.Renew(1).Settled!;
-        var other = new LeaseBench();
-        other.Grant(2, 7);
-        bench.Lessor.Restore(other);
-        Assert.True(settled.IsCompleted);
-        Assert.Equal([2], bench.Lessor.Leases());
-        Assert.False(bench.Lessor.IsPrimary);
-        bench.Lessor.Grant(3, 9, out _);
-        Assert.Equal(2, other.Records.Count);
-    }
-
-    [Fact]
     public void Answers_are_the_bytes_that_protobuf_writes()
     {
         var header = new ResponseHeader(ulong.MaxValue, 2, 3, 4);

@@ -63,7 +63,7 @@ public sealed partial class StateMachine
             return Alarms.IsCorrupt ? StoreError.Corrupt : StoreError.NoSpace;
         }
 
-        if (!PutView.TryParse(body, out var put))
+        if (!PutView.TryParse(body, out var put) || put.Key.IsEmpty)
         {
             return StoreError.Malformed;
         }
@@ -77,7 +77,7 @@ public sealed partial class StateMachine
             }
         }
 
-        bool overQuota = IsOverQuota(QuotaCost.KeyValueBytes + put.Key.Length + put.Value.Length);
+        bool overQuota = IsOverQuota(QuotaCost.Put(put));
         var error = Kv.ApplyPut(put, Header(), overQuota ? null : response);
         return AfterQuota(error, overQuota, ref effects);
     }
@@ -137,6 +137,11 @@ public sealed partial class StateMachine
             return StoreError.Corrupt;
         }
 
+        if (!RequestValidator.IsApplicableTxn(body))
+        {
+            return StoreError.Malformed;
+        }
+
         long cost = Alarms.IsNoSpace || QuotaBytesLeft != long.MaxValue ? QuotaCost.Txn(body) : 0;
         if (Alarms.IsNoSpace && cost > 0)
         {
@@ -186,7 +191,7 @@ public sealed partial class StateMachine
             return StoreError.Malformed;
         }
 
-        bool overQuota = IsOverQuota(QuotaCost.LeaseBytes);
+        bool overQuota = IsOverQuota(QuotaCost.LeaseGrant);
         var error = AfterQuota(Leases.Grant(grant.Id, grant.Ttl, out long ttl), overQuota, ref effects);
         if (error == StoreError.None && response is not null)
         {

@@ -90,11 +90,15 @@ public static class RequestValidator
         return HasWrite(in txn, true, ref serializable) || HasWrite(in txn, false, ref serializable);
     }
 
+    /// <summary>True when a TxnRequest is one at all levels, not nested too deep, and puts no empty key. Asked again at
+    /// apply: an entry may come from another member's door.</summary>
+    public static bool IsApplicableTxn(ReadOnlySpan<byte> request) => IsWellFormed(request, 1, putKeys: true);
+
     /// <summary>
     /// Depth of the request and every length in it. A RequestOp with several members set keeps the last, as
     /// protobuf has it; all are checked here all the same.
     /// </summary>
-    private static bool IsWellFormed(ReadOnlySpan<byte> request, int depth)
+    private static bool IsWellFormed(ReadOnlySpan<byte> request, int depth, bool putKeys = false)
     {
         if (depth > TxnDepthMax || !TxnView.TryParse(request, out TxnView txn))
         {
@@ -109,14 +113,14 @@ public static class RequestValidator
         }
         foreach (ReadOnlySpan<byte> part in txn.Branch(true))
         {
-            if (!IsWellFormedOp(part, depth))
+            if (!IsWellFormedOp(part, depth, putKeys))
             {
                 return false;
             }
         }
         foreach (ReadOnlySpan<byte> part in txn.Branch(false))
         {
-            if (!IsWellFormedOp(part, depth))
+            if (!IsWellFormedOp(part, depth, putKeys))
             {
                 return false;
             }
@@ -124,13 +128,13 @@ public static class RequestValidator
         return true;
     }
 
-    private static bool IsWellFormedOp(ReadOnlySpan<byte> part, int depth) =>
+    private static bool IsWellFormedOp(ReadOnlySpan<byte> part, int depth, bool putKeys) =>
         RequestOpView.TryParse(part, out RequestOpView op) && op.Kind switch
         {
             RequestOpKind.Range => RangeView.TryParse(op.Body, out _),
-            RequestOpKind.Put => PutView.TryParse(op.Body, out _),
+            RequestOpKind.Put => PutView.TryParse(op.Body, out PutView put) && !(putKeys && put.Key.IsEmpty),
             RequestOpKind.DeleteRange => DeleteRangeView.TryParse(op.Body, out _),
-            RequestOpKind.Txn => IsWellFormed(op.Body, depth + 1),
+            RequestOpKind.Txn => IsWellFormed(op.Body, depth + 1, putKeys),
             _ => true,
         };
 

@@ -103,6 +103,18 @@ public sealed class BackendStore : IDisposable
     /// <summary>Pages that each commit may move to lower holes; 0 unless a defragmentation runs.</summary>
     public int RelocateTailPagesMax { get; set; }
 
+    /// <summary>Memtables whose readers have not all left. Tests.</summary>
+    internal int RetiredCount
+    {
+        get
+        {
+            lock (_retiredLock)
+            {
+                return _retired.Count;
+            }
+        }
+    }
+
     /// <summary>The set of places that readers look in, newest first.</summary>
     internal MemtableSet Set => Volatile.Read(ref _set);
 

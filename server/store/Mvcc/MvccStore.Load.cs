@@ -66,11 +66,52 @@ public sealed partial class MvccStore
 /// <summary>Builds the index from the records of a data file.</summary>
 internal static class IndexLoader
 {
-    /// <summary>Returns the newest main revision found, 0 when the bucket is empty.</summary>
+    /// <summary>
+    /// Returns the newest main revision found, 0 when the bucket is empty. With several parts, part 0 builds while
+    /// the others walk ahead of it through their run of leaves: they take the page faults and the checksums.
+    /// </summary>
     public static long Load(DataFile file, KeyIndex index, WorkRunner? runner, int parts)
     {
-        _ = runner;
-        _ = parts;
+        if (runner is null || parts <= 1)
+        {
+            return Build(file, index);
+        }
+        List<byte[]> cuts;
+        using (ReadTransaction read = file.BeginRead())
+        {
+            cuts = read.SplitKeys(Buckets.Key, parts);
+        }
+        long newest = 0;
+        runner(cuts.Count + 1, part =>
+        {
+            if (part == 0)
+            {
+                newest = Build(file, index);
+            }
+            else
+            {
+                Touch(file, cuts[part - 1], part < cuts.Count ? cuts[part] : null);
+            }
+        });
+        return newest;
+    }
+
+    /// <summary>Walks a run of leaves, which loads and verifies them.</summary>
+    private static void Touch(DataFile file, byte[] from, byte[]? to)
+    {
+        using ReadTransaction read = file.BeginRead();
+        BucketCursor cursor = read.OpenCursor(Buckets.Key);
+        for (bool more = cursor.Seek(from); more; more = cursor.Next())
+        {
+            if (to is not null && cursor.Key.SequenceCompareTo(to) >= 0)
+            {
+                return;
+            }
+        }
+    }
+
+    private static long Build(DataFile file, KeyIndex index)
+    {
         KeyTable keys = index.Keys;
         using ReadTransaction read = file.BeginRead();
         BucketCursor cursor = read.OpenCursor(Buckets.Key);

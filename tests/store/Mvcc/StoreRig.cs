@@ -48,7 +48,11 @@ internal sealed class StoreRig : IDisposable
     }
 
     /// <summary>Counts an entry as applied.</summary>
-    public void EntryDone() => Backend.SetConsistentIndex(++_entry, 1);
+    public void EntryDone()
+    {
+        _entry = Math.Max(_entry, Backend.ConsistentIndex) + 1;
+        Backend.SetConsistentIndex(_entry, 1);
+    }
 
     public StoreError Put(PutRequest request, out PutResponse response)
     {

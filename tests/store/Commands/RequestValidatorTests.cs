@@ -4,7 +4,7 @@ using Mvccpb;
 using Perf.Store.Commands;
 using Xunit;
 
-namespace Perf.Store.Tests.Commands;
+namespace Perf.Store.Tests.Requests;
 
 public sealed class RequestValidatorTests
 {

@@ -55,7 +55,7 @@ internal static class AuthRequests
 
         var answer = new ProtoBuffer(256);
         header.WriteField(answer);
-        var error = Change(store, subject, request, fields, index, answer);
+        var error = Change(store, subject, request, fields, index, answer, isAwaited: response is not null);
         if (error == StoreError.None && response is not null)
         {
             response.Write(answer.Written);
@@ -70,7 +70,8 @@ internal static class AuthRequests
         in InternalRequestView request,
         in AuthFields fields,
         ulong index,
-        ProtoBuffer answer)
+        ProtoBuffer answer,
+        bool isAwaited)
     {
         switch (request.Field)
         {
@@ -87,7 +88,8 @@ internal static class AuthRequests
                 return StoreError.None;
 
             case InternalField.Authenticate:
-                var error = store.Authenticate(fields.First, Encoding.UTF8.GetString(fields.Third), index, out string token);
+                string prefix = Encoding.UTF8.GetString(fields.Third);
+                var error = store.Authenticate(fields.First, prefix, index, out string token, isAwaited);
                 answer.Bytes(2, Encoding.UTF8.GetBytes(token));
                 return error;
 

@@ -58,8 +58,10 @@ public sealed class AuthStore
         }
     }
 
+    /// <summary>Auth is on. Apply thread; others ask the view.</summary>
     public bool Enabled => _enabled;
 
+    /// <summary>Revision of the last change. Apply thread; others ask the view.</summary>
     public ulong Revision => _revision;
 
     /// <summary>
@@ -169,8 +171,12 @@ public sealed class AuthStore
         _tokens.Disable();
     }
 
-    /// <summary>Gives a user a token. The password was checked before the entry was proposed.</summary>
-    public StoreError Authenticate(ReadOnlySpan<byte> username, string prefix, ulong index, out string token)
+    /// <summary>
+    /// Gives a user a token. The password was checked before the entry was proposed. Where nobody waits, a token that
+    /// needs no telling is not made: signing one is dear.
+    /// </summary>
+    public StoreError Authenticate(
+        ReadOnlySpan<byte> username, string prefix, ulong index, out string token, bool isAwaited = true)
     {
         token = "";
         if (!_enabled)
@@ -181,6 +187,11 @@ public sealed class AuthStore
         if (!TryUser(username, out var user) || user.NoPassword)
         {
             return StoreError.AuthFailed;
+        }
+
+        if (!isAwaited && !_tokens.IsReplicated)
+        {
+            return StoreError.None;
         }
 
         token = _tokens.Assign(Encoding.UTF8.GetString(username), _revision, prefix, index) ?? "";

@@ -320,11 +320,21 @@ public sealed class MembershipStore
             return false;
         }
 
+        // Compared by meaning: another writer may have spelled the same values in its own way.
         foreach (var member in _current.Members)
         {
-            if (!projected.TryGetValue(member.Id, out var values)
-                || values[RaftAttributes] != member.RaftAttributesJson()
-                || (values.TryGetValue(Attributes, out string? attributes) && attributes != member.AttributesJson()))
+            if (!projected.TryGetValue(member.Id, out var values))
+            {
+                return false;
+            }
+
+            var told = member.WithRaftAttributes(values[RaftAttributes]);
+            if (values.TryGetValue(Attributes, out string? attributes))
+            {
+                told = told.WithAttributes(attributes);
+            }
+
+            if (told != member)
             {
                 return false;
             }

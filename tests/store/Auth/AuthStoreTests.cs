@@ -280,6 +280,58 @@ public sealed class AuthStoreTests
         Assert.Equal(StoreError.AuthNotEnabled, _store.Authenticate("u"u8, "p", 12, out _));
     }
 
+    [Fact]
+    public void Self_contained_tokens_are_made_only_for_who_waits()
+    {
+        var signer = new Signer();
+        var store = new AuthStore(new MemoryBuckets(), signer, new FakeHasher());
+        store.Restore();
+        Ok(store.UserAdd("root"u8, "pw"u8, default, false, 1));
+        Ok(store.UserGrantRole("root"u8, "root"u8));
+        Ok(store.Enable());
+
+        Ok(store.Authenticate("root"u8, "", 5, out string token, isAwaited: false));
+        Assert.Equal((0, ""), (signer.Signed, token));
+        Ok(store.Authenticate("root"u8, "", 6, out token));
+        Assert.Equal((1, "signed"), (signer.Signed, token));
+    }
+
+    /// <summary>A provider as JWT will be.</summary>
+    private sealed class Signer : ITokenProvider
+    {
+        public int Signed { get; private set; }
+
+        public bool IsReplicated => false;
+
+        public void Enable()
+        {
+        }
+
+        public void Disable()
+        {
+        }
+
+        public void InvalidateUser(string username)
+        {
+        }
+
+        public string NewPrefix() => "";
+
+        public string? Assign(string username, ulong authRevision, string prefix, ulong index)
+        {
+            Signed++;
+            return "signed";
+        }
+
+        public TokenOutcome Resolve(
+            string token, ulong authRevision, ulong appliedIndex, out AuthInfo info, out ulong awaitIndex)
+        {
+            info = default;
+            awaitIndex = 0;
+            return TokenOutcome.Invalid;
+        }
+    }
+
     private static void Ok(StoreError error) => Assert.Equal(StoreError.None, error);
 
     private static byte[] Base64(string text) => Encoding.ASCII.GetBytes(Convert.ToBase64String(Encoding.ASCII.GetBytes(text)));

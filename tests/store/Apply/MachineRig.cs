@@ -7,6 +7,7 @@ using Perf.Engine.Transactions;
 using Perf.Store.Apply;
 using Perf.Store.Auth;
 using Perf.Store.Backend;
+using Perf.Store.Commands;
 using Perf.Store.Membership;
 using Perf.Store.Tests.Auth;
 using Xunit;
@@ -106,7 +107,7 @@ internal sealed class MachineRig : IDisposable
     public string? Get(string key)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        Assert.True(Commands.RangeView.TryParse(new RangeRequest { Key = ByteString.CopyFromUtf8(key) }.ToByteArray(), out var view));
+        Assert.True(RangeView.TryParse(new RangeRequest { Key = ByteString.CopyFromUtf8(key) }.ToByteArray(), out var view));
         Assert.Equal(StoreError.None, Machine.Kv.Range(view, default, buffer));
         var kvs = RangeResponse.Parser.ParseFrom(buffer.WrittenSpan).Kvs;
         return kvs.Count == 0 ? null : kvs[0].Value.ToStringUtf8();

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
+using System.Threading.Tasks.Sources;
 using Microsoft.AspNetCore.Connections;
 
 namespace Perf.Grpc;
@@ -116,8 +117,16 @@ internal sealed class FrameGuard : IDuplexPipe
     }
 
     /// <summary>Passes everything on, and reads the frame headers in it.</summary>
-    private sealed class Reader(FrameGuard guard, PipeReader inner) : PipeReader
+    private sealed class Reader : PipeReader, IValueTaskSource<ReadResult>
     {
+        private readonly FrameGuard _guard;
+        private readonly PipeReader _inner;
+
+        // One read is under way at most: its completion needs no allocation.
+        private readonly Action _onRead;
+        private ManualResetValueTaskSourceCore<ReadResult> _source;
+        private ConfiguredValueTaskAwaitable<ReadResult>.ConfiguredValueTaskAwaiter _awaiter;
+
         private readonly byte[] _header = new byte[FrameHeaderBytes];
         private ReadOnlySequence<byte> _buffer;
         private int _headerBytes;
@@ -125,21 +134,36 @@ internal sealed class FrameGuard : IDuplexPipe
         private long _seenAhead;
         private long _skip = Preface.Bytes.Length;
 
+        public Reader(FrameGuard guard, PipeReader inner)
+        {
+            _guard = guard;
+            _inner = inner;
+            _onRead = OnRead;
+        }
+
         public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
         {
-            if (guard._verdict is not null && !inner.TryRead(out _pending))
+            if (_guard._verdict is not null && !_inner.TryRead(out _pending))
             {
                 // Nothing is left of what was read before the verdict, and nothing more is waited for.
                 return new(new ReadResult(default, isCanceled: false, isCompleted: true));
             }
 
-            ValueTask<ReadResult> read = guard._verdict is null ? inner.ReadAsync(cancellationToken) : new(_pending);
-            return read.IsCompletedSuccessfully ? new(Look(read.Result)) : LookLaterAsync(read);
+            ValueTask<ReadResult> read = _guard._verdict is null ? _inner.ReadAsync(cancellationToken) : new(_pending);
+            if (read.IsCompletedSuccessfully)
+            {
+                return new(Look(read.Result));
+            }
+
+            _source.Reset();
+            _awaiter = read.ConfigureAwait(false).GetAwaiter();
+            _awaiter.UnsafeOnCompleted(_onRead);
+            return new(this, _source.Version);
         }
 
         public override bool TryRead(out ReadResult result)
         {
-            if (!inner.TryRead(out result))
+            if (!_inner.TryRead(out result))
             {
                 return false;
             }
@@ -154,17 +178,38 @@ internal sealed class FrameGuard : IDuplexPipe
         {
             _seenAhead = _buffer.Slice(consumed).Length;
             _buffer = default;
-            inner.AdvanceTo(consumed, examined);
+            _inner.AdvanceTo(consumed, examined);
         }
 
-        public override void CancelPendingRead() => inner.CancelPendingRead();
+        public override void CancelPendingRead() => _inner.CancelPendingRead();
 
-        public override void Complete(Exception? exception = null) => inner.Complete(exception);
+        public override void Complete(Exception? exception = null) => _inner.Complete(exception);
 
-        public override ValueTask CompleteAsync(Exception? exception = null) => inner.CompleteAsync(exception);
+        public override ValueTask CompleteAsync(Exception? exception = null) => _inner.CompleteAsync(exception);
 
-        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-        private async ValueTask<ReadResult> LookLaterAsync(ValueTask<ReadResult> read) => Look(await read);
+        ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _source.GetResult(token);
+
+        ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _source.GetStatus(token);
+
+        void IValueTaskSource<ReadResult>.OnCompleted(
+            Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            _source.OnCompleted(continuation, state, token, flags);
+
+        private void OnRead()
+        {
+            ReadResult result;
+            try
+            {
+                result = Look(_awaiter.GetResult());
+            }
+            catch (Exception e)
+            {
+                _source.SetException(e);
+                return;
+            }
+
+            _source.SetResult(result);
+        }
 
         private ReadResult Look(in ReadResult result)
         {
@@ -172,7 +217,7 @@ internal sealed class FrameGuard : IDuplexPipe
             Scan(_buffer.Slice(_seenAhead));
 
             // Once judged, this is the end of what Kestrel gets to read. It says farewell, and that flush carries our reason.
-            return guard._verdict is not null ? new ReadResult(result.Buffer, result.IsCanceled, isCompleted: true) : result;
+            return _guard._verdict is not null ? new ReadResult(result.Buffer, result.IsCanceled, isCompleted: true) : result;
         }
 
         private void Scan(in ReadOnlySequence<byte> bytes)
@@ -213,7 +258,7 @@ internal sealed class FrameGuard : IDuplexPipe
         private void Enter(ReadOnlySpan<byte> header)
         {
             _skip = (header[0] << 16) | (header[1] << 8) | header[2];
-            guard.OnFrame(header);
+            _guard.OnFrame(header);
         }
     }
 

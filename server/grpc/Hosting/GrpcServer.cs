@@ -2,8 +2,6 @@ using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
 
 namespace Perf.Grpc;
 
@@ -18,14 +16,14 @@ public sealed class GrpcServer : IAsyncDisposable
     private readonly GrpcApplication _application;
     private readonly ConnectionGate _gate = new();
     private readonly List<Listener> _listeners = [];
-    private readonly KestrelServer _kestrel;
+    private readonly KestrelParts _kestrel;
     private bool _stopped;
 
     public GrpcServer(GrpcServerOptions options, GrpcRouter router)
     {
         _options = options;
         _application = new GrpcApplication(router, options);
-        _kestrel = new KestrelServer(Options.Create(KestrelOptions()), _gate, NullLoggerFactory.Instance);
+        _kestrel = new KestrelParts(_gate, Configure, Configure);
     }
 
     /// <summary>The bound addresses in the order of the options; after <see cref="StartAsync"/>.</summary>
@@ -48,11 +46,11 @@ public sealed class GrpcServer : IAsyncDisposable
                     throw new FormatException($"{endpoint.Url}: TLS options {(tls ? "are missing" : "without a TLS address")}");
                 }
 
-                IConnectionListener sockets = await SocketFactory().BindAsync(address, cancellation);
+                IConnectionListener sockets = await _kestrel.Sockets.BindAsync(address, cancellation);
                 _listeners.Add(new Listener(endpoint, _options, sockets, _gate, places));
             }
 
-            await _kestrel.StartAsync(_application, cancellation);
+            await _kestrel.Server.StartAsync(_application, cancellation);
         }
         catch (Exception e)
         {
@@ -89,26 +87,28 @@ public sealed class GrpcServer : IAsyncDisposable
         }
 
         using var patience = new CancellationTokenSource(grace);
-        await _kestrel.StopAsync(patience.Token);
+        await _kestrel.Server.StopAsync(patience.Token);
+        foreach (Listener listener in _listeners)
+        {
+            await listener.ReleaseAsync();
+        }
+
         _kestrel.Dispose();
     }
 
     public async ValueTask DisposeAsync() => await StopAsync(TimeSpan.Zero);
 
-    private SocketTransportFactory SocketFactory()
+    private void Configure(SocketTransportOptions sockets)
     {
-        var sockets = new SocketTransportOptions
-        {
-            Backlog = Backlog,
-            NoDelay = true,
-            CreateBoundListenSocket = address => ListenSocket.Bind(address, _options),
-        };
-        return new SocketTransportFactory(Options.Create(sockets), NullLoggerFactory.Instance);
+        sockets.Backlog = Backlog;
+        sockets.NoDelay = true;
+        sockets.CreateBoundListenSocket = address => ListenSocket.Bind(address, _options);
     }
 
-    private KestrelServerOptions KestrelOptions()
+    private void Configure(KestrelServerOptions kestrel)
     {
-        var kestrel = new KestrelServerOptions { AddServerHeader = false, AllowAlternateSchemes = true };
+        kestrel.AddServerHeader = false;
+        kestrel.AllowAlternateSchemes = true;
         KestrelServerLimits limits = kestrel.Limits;
 
         // Streams live for days and are silent for most of it; their sizes are ours to bound.
@@ -127,6 +127,5 @@ public sealed class GrpcServer : IAsyncDisposable
             _options.KeepAliveTimeout > TimeSpan.Zero ? _options.KeepAliveTimeout : Timeout.InfiniteTimeSpan;
         kestrel.Listen(_gate.Http1, listen => listen.Protocols = HttpProtocols.Http1);
         kestrel.Listen(_gate.Http2, listen => listen.Protocols = HttpProtocols.Http2);
-        return kestrel;
     }
 }

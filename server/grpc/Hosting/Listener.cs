@@ -40,8 +40,10 @@ internal sealed class Listener
         await _stopping.CancelAsync();
         await _sockets.UnbindAsync();
         await _accepting;
-        await _sockets.DisposeAsync();
     }
+
+    /// <summary>After the last connection has ended: the buffers of all of them go too.</summary>
+    public ValueTask ReleaseAsync() => _sockets.DisposeAsync();
 
     private async Task AcceptAsync()
     {

@@ -52,7 +52,7 @@ public static class ConfChangeCodec
                 (2, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(span, ref at, out type),
                 (3, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(span, ref at, out node),
                 (4, ProtoWire.BytesWire) => ProtoWire.TryReadBytes(span, ref at, out contextStart, out contextLength),
-                (>= 1 and <= 4, _) => false,
+                ( >= 1 and <= 4, _) => false,
                 _ => ProtoWire.TrySkip(span, ref at, wire),
             };
             if (!isRead)

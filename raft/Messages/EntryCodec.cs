@@ -90,7 +90,7 @@ public static class EntryCodec
                 (2, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(span, ref at, out term),
                 (3, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(span, ref at, out index),
                 (4, ProtoWire.BytesWire) => ProtoWire.TryReadBytes(span, ref at, out dataStart, out dataLength),
-                (>= 1 and <= 4, _) => false,
+                ( >= 1 and <= 4, _) => false,
                 _ => ProtoWire.TrySkip(span, ref at, wire),
             };
             if (!isRead)

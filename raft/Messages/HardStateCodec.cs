@@ -38,7 +38,7 @@ public static class HardStateCodec
                 (1, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(source, ref at, out term),
                 (2, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(source, ref at, out vote),
                 (3, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(source, ref at, out commit),
-                (>= 1 and <= 3, _) => false,
+                ( >= 1 and <= 3, _) => false,
                 _ => ProtoWire.TrySkip(source, ref at, wire),
             };
             if (!isRead)

@@ -137,9 +137,9 @@ public static class MessageCodec
             bool isRead = (field, wire) switch
             {
                 (7 or 9 or 12, ProtoWire.BytesWire) => ProtoWire.TryReadBytes(span, ref at, out start, out length),
-                (>= 1 and <= 11 and not (7 or 9), ProtoWire.VarintWire) =>
+                ( >= 1 and <= 11 and not (7 or 9), ProtoWire.VarintWire) =>
                     ProtoWire.TryReadVarint(span, ref at, out value),
-                (>= 1 and <= 12, _) => false,
+                ( >= 1 and <= 12, _) => false,
                 _ => ProtoWire.TrySkip(span, ref at, wire),
             };
             if (!isRead)

@@ -62,7 +62,7 @@ public static class SnapshotCodec
             {
                 (1, ProtoWire.BytesWire) => ProtoWire.TryReadBytes(span, ref at, out dataStart, out dataLength),
                 (2, ProtoWire.BytesWire) => ProtoWire.TryReadBytes(span, ref at, out start, out length),
-                (>= 1 and <= 2, _) => false,
+                ( >= 1 and <= 2, _) => false,
                 _ => ProtoWire.TrySkip(span, ref at, wire),
             };
             if (!isRead)
@@ -108,7 +108,7 @@ public static class SnapshotCodec
                 (1, ProtoWire.BytesWire) => ProtoWire.TryReadBytes(source, ref at, out start, out length),
                 (2, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(source, ref at, out index),
                 (3, ProtoWire.VarintWire) => ProtoWire.TryReadVarint(source, ref at, out term),
-                (>= 1 and <= 3, _) => false,
+                ( >= 1 and <= 3, _) => false,
                 _ => ProtoWire.TrySkip(source, ref at, wire),
             };
             if (!isRead)

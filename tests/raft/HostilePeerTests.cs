@@ -155,7 +155,12 @@ public sealed class HostilePeerTests
 
     private static Message App(params Entry[] entries) => new()
     {
-        Type = MessageType.App, From = 2, Term = 3, Index = 3, LogTerm = 2, Entries = entries,
+        Type = MessageType.App,
+        From = 2,
+        Term = 3,
+        Index = 3,
+        LogTerm = 2,
+        Entries = entries,
     };
 
     // Near what is true now, so that much of it gets far.

@@ -179,7 +179,10 @@ public sealed class MembershipTests
         var metadata = new SnapshotMetadata(10, 2, new ConfState([1, 3], [4]));
         var snap = new Message
         {
-            Type = MessageType.Snap, From = 1, Term = 2, Snapshot = new Snapshot(metadata, default),
+            Type = MessageType.Snap,
+            From = 1,
+            Term = 2,
+            Snapshot = new Snapshot(metadata, default),
         };
         Assert.Equal(StepOutcome.Done, probe.Step(snap));
 

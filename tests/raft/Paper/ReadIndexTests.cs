@@ -135,7 +135,10 @@ public sealed class ReadIndexTests
         probe.Run();
         probe.Step(new Message
         {
-            Type = MessageType.HeartbeatResp, From = 2, Term = 1, Context = MessageContext.FromUInt64(ulong.MaxValue),
+            Type = MessageType.HeartbeatResp,
+            From = 2,
+            Term = 1,
+            Context = MessageContext.FromUInt64(ulong.MaxValue),
         });
         probe.Run();
 
@@ -171,7 +174,11 @@ public sealed class ReadIndexTests
         Assert.All(asked, m => Assert.Equal((MessageType.ReadIndex, 1UL, 0UL, 8), (m.Type, m.To, m.Term, m.Context.Length)));
         probe.Step(new Message
         {
-            Type = MessageType.ReadIndexResp, From = 1, Term = 1, Index = 9, Context = asked[1].Context,
+            Type = MessageType.ReadIndexResp,
+            From = 1,
+            Term = 1,
+            Index = 9,
+            Context = asked[1].Context,
         });
         probe.Append(3, 2, 0, 0, 0);
         probe.Run();
@@ -249,6 +256,9 @@ public sealed class ReadIndexTests
 
     private static void Echo(Probe probe, ulong from, in Message heartbeat) => probe.Step(new Message
     {
-        Type = MessageType.HeartbeatResp, From = from, Term = heartbeat.Term, Context = heartbeat.Context,
+        Type = MessageType.HeartbeatResp,
+        From = from,
+        Term = heartbeat.Term,
+        Context = heartbeat.Context,
     });
 }

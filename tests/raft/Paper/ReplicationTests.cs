@@ -239,7 +239,13 @@ public sealed class ReplicationTests
         Assert.Equal((2UL, 0), (empty.Index, empty.Entries.Length));
         probe.Step(new Message
         {
-            Type = MessageType.AppResp, From = 2, Term = 1, Index = 2, Reject = true, RejectHint = 1, LogTerm = 1,
+            Type = MessageType.AppResp,
+            From = 2,
+            Term = 1,
+            Index = 2,
+            Reject = true,
+            RejectHint = 1,
+            LogTerm = 1,
         });
 
         Message again = Assert.Single(probe.Run(), m => m.To == 2);

@@ -138,6 +138,7 @@ internal sealed class WatchStream
                 {
                     watching.Id = -1;
                     watching.Fragments = null;
+                    watching.FragmentMessages = null;
                 }
 
                 if (end is not null)
@@ -359,27 +360,31 @@ internal sealed class WatchStream
         List<(Watching To, WatchResponse Response)> deliveries)
     {
         List<WatchEvent> events = watching.Fragments ?? new List<WatchEvent>(answer.Events.Count);
+        List<Mvccpb.Event> messages = watching.FragmentMessages ?? [];
         foreach (Mvccpb.Event e in answer.Events)
         {
             // A server that resumes a little early must not make an event come twice.
             if (e.Kv.ModRevision >= watching.NextRevision)
             {
                 events.Add(WatchEvent.From(e));
+                messages.Add(e);
             }
         }
 
         if (answer.Fragment)
         {
             watching.Fragments = events;
+            watching.FragmentMessages = messages;
             return;
         }
 
         Etcdserverpb.WatchResponse whole = answer;
-        if (watching.Fragments is not null)
+        if (messages.Count != answer.Events.Count)
         {
             watching.Fragments = null;
-            whole = answer.Clone();
-            whole.Events.Clear();
+            watching.FragmentMessages = null;
+            whole = new Etcdserverpb.WatchResponse { Header = answer.Header };
+            whole.Events.AddRange(messages);
         }
 
         if (events.Count == 0)

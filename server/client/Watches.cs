@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
+using Google.Protobuf;
 
 namespace Perf.Client;
 
@@ -39,6 +40,20 @@ public sealed class WatchResponse : EtcdResponse
 
     /// <summary>True when it says only that everything up to <see cref="ResponseHeader.Revision"/> was seen.</summary>
     public bool IsProgressNotify => Events.Count == 0;
+
+    /// <summary>
+    /// The response as one message, its parts merged; with a compact revision or as canceled, the form in which a
+    /// server ends a watch.
+    /// </summary>
+    public byte[] ToProtobuf(long compactRevision, bool canceled)
+    {
+        Etcdserverpb.WatchResponse message = ((Etcdserverpb.WatchResponse?)Message)?.Clone() ?? new();
+        message.Header ??= new Etcdserverpb.ResponseHeader();
+        message.WatchId = 0;
+        message.CompactRevision = compactRevision;
+        message.Canceled = canceled;
+        return message.ToByteArray();
+    }
 }
 
 /// <summary>
@@ -131,6 +146,8 @@ public sealed class Watching : IAsyncDisposable
 
     /// <summary>Parts of a response the server has split; delivered with the last one.</summary>
     internal List<WatchEvent>? Fragments { get; set; }
+
+    internal List<Mvccpb.Event>? FragmentMessages { get; set; }
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync()

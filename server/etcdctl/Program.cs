@@ -1,1 +1,62 @@
-return 0;
+using System.Collections;
+using System.Runtime.InteropServices;
+using Perf.Etcdctl;
+using Perf.Etcdctl.CommandLine;
+using Perf.Etcdctl.Text;
+
+var environment = new Dictionary<string, string>(StringComparer.Ordinal);
+foreach (DictionaryEntry entry in Environment.GetEnvironmentVariables())
+{
+    environment[(string)entry.Key] = (string?)entry.Value ?? "";
+}
+
+using var interrupted = new CancellationTokenSource();
+void Interrupt(PosixSignalContext context)
+{
+    context.Cancel = true;
+    interrupted.Cancel();
+    // A second look for commands that do not wait for anything interruptible.
+    _ = Task.Delay(2000).ContinueWith(_ => Environment.Exit(ExitCode.Interrupted), TaskScheduler.Default);
+}
+
+using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+var terminal = new Terminal(
+    Console.OpenStandardInput(),
+    Console.OpenStandardOutput(),
+    Console.OpenStandardError(),
+    environment,
+    interrupted.Token)
+{
+    ErrorIsScreen = !Console.IsErrorRedirected,
+    MayAskTty = true,
+};
+return await Ctl.RunAsync(Arguments(args), terminal).ConfigureAwait(false);
+
+// Arguments are bytes; the runtime has decoded them as UTF-8. Where that lost something, the kernel still has them.
+static IReadOnlyList<string> Arguments(string[] decoded)
+{
+    if (!Array.Exists(decoded, a => a.Contains('\ufffd', StringComparison.Ordinal)))
+    {
+        return decoded;
+    }
+
+    try
+    {
+        byte[] raw = File.ReadAllBytes("/proc/self/cmdline");
+        var all = new List<string>();
+        for (int at = 0; at < raw.Length;)
+        {
+            int length = raw.AsSpan(at).IndexOf((byte)0);
+            length = length < 0 ? raw.Length - at : length;
+            all.Add(GoText.FromBytes(raw.AsSpan(at, length)));
+            at += length + 1;
+        }
+
+        return all.Count >= decoded.Length ? all[^decoded.Length..] : decoded;
+    }
+    catch (IOException)
+    {
+        return decoded;
+    }
+}

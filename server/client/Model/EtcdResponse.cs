@@ -20,6 +20,17 @@ public sealed record ResponseHeader
     /// <summary>The raft term when the request was applied.</summary>
     public ulong RaftTerm { get; init; }
 
+    /// <summary>The header as a protobuf message.</summary>
+    public byte[] ToProtobuf() => ToMessage().ToByteArray();
+
+    internal Etcdserverpb.ResponseHeader ToMessage() => new()
+    {
+        ClusterId = ClusterId,
+        MemberId = MemberId,
+        Revision = Revision,
+        RaftTerm = RaftTerm,
+    };
+
     internal static ResponseHeader From(Etcdserverpb.ResponseHeader? header) => header is null
         ? None
         : new ResponseHeader

@@ -227,7 +227,7 @@ internal static class Range
             return key.IsEmpty ? (Bytes.Zero, Bytes.Zero) : (key, key.PrefixEnd());
         }
 
-        return (key.IsEmpty && !end.IsEmpty ? Bytes.Zero : key, end);
+        return (key.IsEmpty && end == Bytes.Zero ? Bytes.Zero : key, end);
     }
 }
 

@@ -73,13 +73,9 @@ internal static class Failure
     public static EtcdException From(RpcException e, Endpoint endpoint, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
-        bool notSent = e.Code == StatusCode.Unavailable && e.InnerException is HttpRequestException
-        {
-            HttpRequestError: HttpRequestError.ConnectionError
-                or HttpRequestError.NameResolutionError
-                or HttpRequestError.SecureConnectionError
-                or HttpRequestError.ProxyTunnelError,
-        };
+        // The transport's words for a connection that never came to be, whatever the reason.
+        bool notSent = e.Code == StatusCode.Unavailable
+            && e.Message.StartsWith("connection error:", StringComparison.Ordinal);
         if (e.Code == StatusCode.Unavailable && !EtcdErrors.IsKnown(e.Message))
         {
             endpoint.Failed();

@@ -18,7 +18,7 @@ internal static class LeaseCommands
             .With(flags => flags.Bool(
                 "once",
                 false,
-                "Resets the keep-alive time to its original value and cobrautl.Exits immediately")));
+                "Resets the keep-alive time to its original value and exits immediately")));
 
     private static long Id(string text)
     {

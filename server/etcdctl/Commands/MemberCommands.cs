@@ -50,10 +50,58 @@ internal static class MemberCommands
         }
     }
 
+    /// <summary>The URLs of --peer-urls, checked the way etcd's client library does before it sends them.</summary>
     private static string[] PeerUrls(Invocation run)
     {
-        string urls = run.Text("peer-urls");
-        return urls.Length == 0 ? throw Invocation.BadArguments("member peer urls not provided") : urls.Split(',');
+        string text = run.Text("peer-urls");
+        if (text.Length == 0)
+        {
+            throw Invocation.BadArguments("member peer urls not provided");
+        }
+
+        string[] urls = text.Split(',').Select(u => u.Trim()).ToArray();
+        foreach (string url in urls)
+        {
+            if (Fault(url) is { } fault)
+            {
+                throw new ExitException(ExitCode.Error, fault);
+            }
+        }
+
+        return urls;
+    }
+
+    private static string? Fault(string url)
+    {
+        int colon = url.IndexOf(':', StringComparison.Ordinal);
+        if (colon == 0)
+        {
+            return $"parse {GoText.Quote(url)}: missing protocol scheme";
+        }
+
+        string scheme = colon < 0 ? "" : url[..colon];
+        if (scheme is not ("http" or "https" or "unix" or "unixs"))
+        {
+            return "URL scheme must be http, https, unix, or unixs: " + url;
+        }
+
+        string rest = url[(colon + 1)..].TrimStart('/');
+        int path = rest.IndexOf('/', StringComparison.Ordinal);
+        if (scheme.StartsWith("http", StringComparison.Ordinal))
+        {
+            string host = path < 0 ? rest : rest[..path];
+            if (host.LastIndexOf(':') <= host.LastIndexOf(']'))
+            {
+                return $"URL address does not have the form \"host:port\": {url}";
+            }
+
+            if (path >= 0)
+            {
+                return "URL must not contain a path: " + url;
+            }
+        }
+
+        return null;
     }
 
     private static async Task AddAsync(Invocation run)

@@ -1,0 +1,98 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using Xunit;
+
+namespace Perf.Client.Tests;
+
+/// <summary>A fact that needs a real etcd. Skipped without one, unless PERF_REQUIRE_INTEROP=1.</summary>
+public sealed class InteropFactAttribute : FactAttribute
+{
+    public InteropFactAttribute()
+    {
+        if (!File.Exists(EtcdProcess.Etcd) && Environment.GetEnvironmentVariable("PERF_REQUIRE_INTEROP") != "1")
+        {
+            Skip = EtcdProcess.Etcd + " is not installed";
+        }
+    }
+}
+
+/// <summary>A single-member etcd on 127.0.0.1 with its data in a temporary directory.</summary>
+public sealed class EtcdProcess : IDisposable
+{
+    public const string Etcd = "/usr/bin/etcd";
+    public const string Etcdctl = "/usr/bin/etcdctl";
+
+    private readonly string _directory = Directory.CreateTempSubdirectory("perf-etcd-").FullName;
+    private readonly string[] _arguments;
+    private Process? _process;
+
+    public EtcdProcess(int port, params string[] arguments)
+    {
+        Port = port;
+        string peer = $"http://127.0.0.1:{port + 1}";
+        _arguments =
+        [
+            "--data-dir", Path.Combine(_directory, "data"),
+            "--listen-client-urls", Url, "--advertise-client-urls", Url,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", "default=" + peer, "--log-level", "error", "--logger", "zap",
+            .. arguments,
+        ];
+        Start();
+    }
+
+    public int Port { get; }
+
+    public string Endpoint => $"127.0.0.1:{Port}";
+
+    public string Url => $"http://127.0.0.1:{Port}";
+
+    public string TemporaryFile(string name) => Path.Combine(_directory, name);
+
+    /// <summary>Starts it (again, on the same data) and waits until it answers.</summary>
+    public void Start()
+    {
+        var start = new ProcessStartInfo(Etcd) { RedirectStandardError = true, RedirectStandardOutput = true };
+        foreach (string argument in _arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        _process = Process.Start(start)!;
+        _process.BeginErrorReadLine();
+        _process.BeginOutputReadLine();
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
+        for (var waited = Stopwatch.StartNew(); waited.Elapsed < TimeSpan.FromSeconds(30); Thread.Sleep(50))
+        {
+            try
+            {
+                if (http.GetStringAsync(Url + "/health").Result.Contains("true", StringComparison.Ordinal))
+                {
+                    return;
+                }
+            }
+            catch (AggregateException e) when (e.InnerException
+                is HttpRequestException or SocketException or TaskCanceledException)
+            {
+                // Not yet.
+            }
+        }
+
+        throw new TimeoutException("etcd did not become healthy");
+    }
+
+    /// <summary>Kills it as kill -9 does; the data stays.</summary>
+    public void Kill()
+    {
+        _process?.Kill();
+        _process?.WaitForExit(10_000);
+        _process?.Dispose();
+        _process = null;
+    }
+
+    public void Dispose()
+    {
+        Kill();
+        Directory.Delete(_directory, recursive: true);
+    }
+}

@@ -47,9 +47,7 @@ public sealed class BackendStore : IDisposable
     private MemtableSet _set;
     private ulong _index;
     private ulong _term;
-    private ulong _committedIndex;
-    private ulong _committedTxid;
-    private ulong _previousIndex;
+    private CommitMark _mark;
     private long _activeBytes;
 
     /// <summary>Takes over an open file; makes the buckets that are missing.</summary>
@@ -58,6 +56,7 @@ public sealed class BackendStore : IDisposable
         _options = options ?? new BackendOptions();
         _active = new Memtable();
         _set = new MemtableSet(file, _active, null);
+        _mark = new CommitMark(file, 0, 0, 0);
         Adopt(file);
     }
 
@@ -74,17 +73,15 @@ public sealed class BackendStore : IDisposable
     public ulong ConsistentTerm => _term;
 
     /// <summary>Index in the newest commit. Any thread.</summary>
-    public ulong CommittedIndex => Volatile.Read(ref _committedIndex);
+    public ulong CommittedIndex => Volatile.Read(ref _mark).Index;
 
     /// <summary>Index that is known to survive a power failure. Any thread.</summary>
     public ulong DurableIndex
     {
         get
         {
-            lock (_commitLock)
-            {
-                return File.DurableTxid >= _committedTxid ? _committedIndex : _previousIndex;
-            }
+            CommitMark mark = Volatile.Read(ref _mark);
+            return mark.File.DurableTxid >= mark.Txid ? mark.Index : mark.PreviousIndex;
         }
     }
 
@@ -261,12 +258,10 @@ public sealed class BackendStore : IDisposable
             }
             set.File.Commit(_batch);
 
-            _previousIndex = _committedIndex;
-            _committedTxid = set.File.Txid;
-            if (frozen.Index != 0)
-            {
-                Volatile.Write(ref _committedIndex, frozen.Index);
-            }
+            // A commit's sync makes the one before it durable.
+            ulong previous = _mark.Index;
+            ulong index = frozen.Index != 0 ? frozen.Index : previous;
+            Volatile.Write(ref _mark, new CommitMark(set.File, set.File.Txid, index, previous));
 
             // Apply swaps only when nothing is frozen, so the set is still the one we loaded.
             Check.That(ReferenceEquals(Volatile.Read(ref _set), set));
@@ -474,9 +469,7 @@ public sealed class BackendStore : IDisposable
         {
             file.Commit(_batch);
         }
-        _committedIndex = _index;
-        _previousIndex = _index;
-        _committedTxid = file.Txid;
+        Volatile.Write(ref _mark, new CommitMark(file, file.Txid, _index, _index));
     }
 
     private Memtable TakeIdle()
@@ -486,6 +479,9 @@ public sealed class BackendStore : IDisposable
             return _idle.TryPop(out Memtable? table) ? table : new Memtable();
         }
     }
+
+    /// <summary>The newest commit: its transaction, the index in it, the index in the one before.</summary>
+    private sealed record CommitMark(DataFile File, ulong Txid, ulong Index, ulong PreviousIndex);
 }
 
 /// <summary>Where records are, newest first. Immutable: a reader that holds one sees a whole.</summary>

@@ -6,7 +6,7 @@ namespace Perf.Store.Backend;
 /// <summary>
 /// Tells a writer when every reader that might have seen something has left. A reader takes a slot before it loads
 /// any shared reference and gives it back when it is done; a writer unlinks first, then takes a tag with
-/// <see cref="Retire"/>, and may reuse what it unlinked once <see cref="HasPassed"/> says so.
+/// <see cref="Retire"/>, and may reuse what it unlinked once <see cref="OldestReader"/> is above the tag.
 /// <para>
 /// Why it holds: taking a slot is a full fence (compare-exchange), and so is Retire. If the writer's scan misses a
 /// reader, that reader's exchange came after the scan, hence its loads come after the unlinking. If the scan finds
@@ -51,10 +51,10 @@ public sealed class ReaderEpochs
     /// <summary>A tag for what has just been unlinked.</summary>
     public long Retire() => Interlocked.Increment(ref _epoch) - 1;
 
-    /// <summary>True when no reader that entered at or before the tag is left.</summary>
-    public bool HasPassed(long tag) => OldestReader() > tag;
-
-    /// <summary>Epoch of the oldest reader; the present one's successor when there is none.</summary>
+    /// <summary>
+    /// Epoch of the oldest reader, or the largest number when there is none. What was retired with a lower tag can
+    /// be reused.
+    /// </summary>
     public long OldestReader()
     {
         long oldest = long.MaxValue;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Perf.Engine;
 using Perf.Engine.Transactions;
 using Perf.Store.Backend;
@@ -120,8 +121,8 @@ public ref struct HistoryCursor : IDisposable
         {
             Span<byte> start = stackalloc byte[RevisionKey.Bytes];
             RevisionKey.Write(start, _main, 0, false);
-            more = _file.Seek(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpan(
-                ref System.Runtime.InteropServices.MemoryMarshal.GetReference(start), start.Length));
+            more = _file.Seek(MemoryMarshal.CreateReadOnlySpan(
+                ref MemoryMarshal.GetReference(start), start.Length));
             _fileStarted = true;
         }
         if (!more)

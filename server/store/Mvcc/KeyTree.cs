@@ -137,60 +137,6 @@ internal sealed class KeyTree
         EndChange();
     }
 
-    /// <summary>
-    /// Replaces the contents by the given ids, ascending by key, all alive or not as the second span says. Only
-    /// while nobody reads.
-    /// </summary>
-    public void Build(ReadOnlySpan<uint> ids, Func<uint, bool> isAlive)
-    {
-        BeginChange();
-        const int Fill = Capacity * 7 / 8;
-        var level = new List<Node>();
-        var separators = new List<byte[]>();
-        for (int at = 0; at < ids.Length; at += Fill)
-        {
-            int count = Math.Min(Fill, ids.Length - at);
-            var leaf = new Leaf { Count = count };
-            for (int i = 0; i < count; i++)
-            {
-                leaf.Ids[i] = ids[at + i];
-                leaf.LiveMask |= isAlive(ids[at + i]) ? 1UL << i : 0;
-            }
-            SetPrefix(leaf);
-            separators.Add(at == 0 ? [] : Separator(_keys.Key(ids[at - 1]), _keys.Key(ids[at])));
-            level.Add(leaf);
-        }
-        while (level.Count > 1)
-        {
-            var above = new List<Node>();
-            var aboveSeparators = new List<byte[]>();
-            int parts = (level.Count + Fill - 1) / Fill;
-            for (int part = 0; part < parts; part++)
-            {
-                int from = (int)((long)level.Count * part / parts);
-                int to = (int)((long)level.Count * (part + 1) / parts);
-                var branch = new Branch { Count = to - from - 1 };
-                for (int i = from; i < to; i++)
-                {
-                    branch.Children[i - from] = level[i];
-                    branch.Lives[i - from] = LiveOf(level[i]);
-                    if (i > from)
-                    {
-                        branch.Separators[i - from - 1] = separators[i];
-                    }
-                }
-                SetPrefix(branch);
-                above.Add(branch);
-                aboveSeparators.Add(separators[from]);
-            }
-            level = above;
-            separators = aboveSeparators;
-        }
-        _root = level.Count == 0 ? new Leaf() : level[0];
-        Count = ids.Length;
-        EndChange();
-    }
-
     /// <summary>Takes a key out.</summary>
     public void Remove(ReadOnlySpan<byte> key)
     {
@@ -499,7 +445,7 @@ internal sealed class KeyTree
     }
 
     /// <summary>Eight bytes behind the prefix, big-endian, zero where the key has ended.</summary>
-    private static ulong Head(ReadOnlySpan<byte> key, int prefixBytes)
+    internal static ulong Head(ReadOnlySpan<byte> key, int prefixBytes)
     {
         ReadOnlySpan<byte> rest = key[prefixBytes..];
         if (rest.Length >= sizeof(ulong))

@@ -128,7 +128,7 @@ public sealed partial class MvccStore
                 hits.Total = 1;
                 if (!request.CountOnly)
                 {
-                    hits.Add(version.Main, version.Sub, version.Length, id);
+                    hits.Add(version.Main, version.Sub, version.Length);
                 }
             }
             return true;
@@ -183,7 +183,7 @@ public sealed partial class MvccStore
                 live++;
                 if (limit >= 0 && (limit == 0 || hits.Count < limit))
                 {
-                    hits.Add(version.Main, version.Sub, version.Length, id);
+                    hits.Add(version.Main, version.Sub, version.Length);
                 }
                 if (counted && hits.Count == limit)
                 {

@@ -6,9 +6,6 @@ internal struct RangeHit
     public long Main;
     public int Sub;
     public int Length;
-
-    /// <summary>The key, good inside the reader's epoch.</summary>
-    public uint Id;
 }
 
 /// <summary>What to order a hit by, and where it stood.</summary>
@@ -39,13 +36,13 @@ internal sealed class RangeHits
         }
     }
 
-    public void Add(long main, int sub, int length, uint id)
+    public void Add(long main, int sub, int length)
     {
         if (Count == _hits.Length)
         {
             Array.Resize(ref _hits, Count * 2);
         }
-        _hits[Count++] = new RangeHit { Main = main, Sub = sub, Length = length, Id = id };
+        _hits[Count++] = new RangeHit { Main = main, Sub = sub, Length = length };
     }
 
     public void Truncate(int count) => Count = count;

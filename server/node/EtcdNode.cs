@@ -7,6 +7,7 @@ using Perf.Node.Cluster;
 using Perf.Node.Config;
 using Perf.Node.Consensus;
 using Perf.Node.Logging;
+using Perf.Node.Peers;
 using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Apply;
@@ -42,8 +43,10 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     private int _stopping;
 
     private EtcdNode(
-        ServerConfig config, IDisk disk, Log log, TimeProvider clock, StartState start, IPeerSender peers)
+        ServerConfig config, IDisk disk, Log log, TimeProvider clock, StartState start, PeerTransport? peers)
     {
+        _peers = peers;
+        _logReader = new LogReader(start.Wal, OnLogRead);
         Config = config;
         Log = log;
         Clock = clock;
@@ -61,10 +64,10 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             PreVote = config.PreVote,
             Seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             Buffers = new EntryMemory(),
-            LogReader = null,
+            LogReader = _logReader,
         };
         Pipeline = new Pipeline(
-            config, start, State, peers, raft, new RequestIds(MemberId, clock.GetUtcNow()), this, _topology, PrepareNextSegment);
+            config, start, State, (IPeerSender?)peers ?? new NoPeers(), raft, new RequestIds(MemberId, clock.GetUtcNow()), this, _topology, PrepareNextSegment);
         _snapshots = new SnapshotKeeper(config, disk, log, Pipeline, start.Wal, start.Snapshot?.Metadata);
         _housekeeper = new Housekeeper(this);
         _heart = new Heart(TimeSpan.FromMilliseconds(config.HeartbeatMs), HousekeepingInterval, Pipeline.Tick, OnHousekeeping);
@@ -121,21 +124,11 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     /// the operator has to mend, <see cref="CorruptionException"/> for damage.
     /// </summary>
     public static EtcdNode Start(ServerConfig config, Log log, TimeProvider clock) =>
-        StartOn(FileDisk.Instance, config, log, clock);
+        Open(FileDisk.Instance, config, log, clock, hasNetwork: true);
 
-    /// <summary>The same on any disk.</summary>
-    internal static EtcdNode StartOn(IDisk disk, ServerConfig config, Log log, TimeProvider clock)
-    {
-        disk.CreateDirectory(config.SnapDir);
-        disk.CreateDirectory(config.SidecarDir);
-        var founding = new Founding(config, disk, log);
-        StartState start = founding.HasLog
-            ? founding.Reopen(founding.NewestSnapshot())
-            : founding.Found(OwnCluster(config, out ulong memberId), memberId);
-        var node = new EtcdNode(config, disk, log, clock, start, new NoPeers());
-        node.StartThreads();
-        return node;
-    }
+    /// <summary>The same on any disk, without a peer port: a lone member in a test.</summary>
+    internal static EtcdNode StartOn(IDisk disk, ServerConfig config, Log log, TimeProvider clock) =>
+        Open(disk, config, log, clock, hasNetwork: false);
 
     /// <summary>Stops the clock, lets what is under way finish or fail, commits, and closes the files.</summary>
     public async ValueTask DisposeAsync()
@@ -145,8 +138,10 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             return;
         }
 
+        await HandOverAsync().ConfigureAwait(false);
         _heart.Stop();
         Pipeline.FailAll(StoreError.Stopped);
+        await StopPeersAsync().ConfigureAwait(false);
         foreach (LoopThread thread in _threads)
         {
             await Task.Run(thread.Stop).ConfigureAwait(false);
@@ -200,8 +195,12 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 
         if (outcome.Effects.HasFlag(ApplyEffects.RemovedSelf))
         {
-            Log.Warn("server has been removed from the cluster", ("local-member-id", MemberIds.Hex(MemberId)));
-            _ended.TrySetResult(null);
+            EndRemoved(RemovalNotice);
+        }
+
+        if (outcome.Effects.HasFlag(ApplyEffects.MembersChanged) && outcome.ConfChange is { } change)
+        {
+            PeersChanged(change);
         }
 
         _housekeeper.Attention(outcome.Effects);
@@ -343,6 +342,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             long now = Clock.GetTimestamp();
             Pipeline.Expire(now, ToTicks(ReadRetryInterval), StoreError.Timeout);
             _topology.Apply.Set();
+            HastenElection(now);
             _housekeeper.Turn(now);
             _snapshots.Turn();
         }

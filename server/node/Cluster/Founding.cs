@@ -21,6 +21,9 @@ internal sealed class StartState
 
     /// <summary>True when the log was made just now.</summary>
     public bool IsNew { get; init; }
+
+    /// <summary>Whom a new member knows before its log tells it: the founders, or those it joins.</summary>
+    public IReadOnlyList<Member> KnownMembers { get; init; } = [];
 }
 
 /// <summary>Makes a new member's log, or reads an old one back.</summary>
@@ -51,15 +54,16 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
         wal.AppendHardState(1, 0, index);
         wal.Sync();
         raft.HardState = new HardState(1, 0, index);
-        return new StartState { Wal = wal, Raft = raft, IsNew = true };
+        return new StartState { Wal = wal, Raft = raft, IsNew = true, KnownMembers = cluster.Members };
     }
 
     /// <summary>An empty log for a member that joins a running cluster; the leader sends everything.</summary>
-    public StartState Join(ulong memberId, ulong clusterId) => new()
+    public StartState Join(ulong memberId, ulong clusterId, IReadOnlyList<Member> members) => new()
     {
         Wal = WalLog.Create(disk, config.WalDirectory, memberId, clusterId, WalOptions()),
         Raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty),
         IsNew = true,
+        KnownMembers = members,
     };
 
     /// <summary>The newest .snap that the log vouches for and that can be read; null where there is none.</summary>

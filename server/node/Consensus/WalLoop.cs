@@ -22,6 +22,9 @@ internal struct WalWork
     public ulong Batch;
     public WalSnapshot Snapshot;
     public Action? Done;
+
+    /// <summary>Runs on the wal thread before the record is written: what must be durable earlier.</summary>
+    public Action? Before;
 }
 
 /// <summary>
@@ -31,12 +34,16 @@ internal struct WalWork
 internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, Action prepareNextSegment) : ILoop
 {
     private readonly List<Action> _done = [];
+    private long _busySince;
 
     /// <summary>Bounded by what the core lets run ahead; acknowledged work is never refused.</summary>
     public EventQueue<WalWork> Queue { get; } = new(signal, int.MaxValue);
 
     /// <summary>Syncs done since the start.</summary>
     public long Syncs { get; private set; }
+
+    /// <summary>Since when (Environment.TickCount64) the thread is at its present work; 0: idle. Any thread.</summary>
+    public long BusySince => Volatile.Read(ref _busySince);
 
     /// <inheritdoc/>
     public bool Turn()
@@ -47,10 +54,19 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
             return false;
         }
 
+        Volatile.Write(ref _busySince, Environment.TickCount64);
+        Write(items);
+        Volatile.Write(ref _busySince, 0);
+        return true;
+    }
+
+    private void Write(Span<WalWork> items)
+    {
         bool sync = false;
         ulong batch = 0;
         foreach (ref WalWork item in items)
         {
+            item.Before?.Invoke();
             switch (item.Kind)
             {
                 case WalWorkKind.Entry:
@@ -111,7 +127,5 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
         {
             prepareNextSegment();
         }
-
-        return true;
     }
 }

@@ -1,0 +1,188 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+using Perf.Node.Config;
+using Perf.Node.Consensus;
+using Perf.Node.Logging;
+using Perf.Store;
+using Perf.Store.Commands;
+using Perf.Store.Mvcc;
+using Xunit;
+
+namespace Perf.Node.Tests.Cluster;
+
+/// <summary>Members in this process that talk over loopback. Ports from a range of its own for each test.</summary>
+internal sealed class TestCluster : IAsyncDisposable
+{
+    private static int s_nextPort = 31500;
+
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly string _root = Directory.CreateTempSubdirectory("perf-cluster").FullName;
+    private readonly Dictionary<string, EtcdNode> _running = [];
+
+    private TestCluster(int count)
+    {
+        Names = [.. Enumerable.Range(0, count).Select(i => $"m{i}")];
+        Ports = Names.ToDictionary(n => n, _ => NextPort());
+    }
+
+    public List<string> Names { get; }
+
+    public Dictionary<string, int> Ports { get; }
+
+    public Action<ServerConfig> Adjust { get; set; } = _ => { };
+
+    public IReadOnlyCollection<EtcdNode> Running => _running.Values;
+
+    public EtcdNode this[string name] => _running[name];
+
+    public EtcdNode Leader => _running.Values.First(n => n.IsLeader);
+
+    public static int NextPort() => Interlocked.Increment(ref s_nextPort);
+
+    public static TestCluster Of(int count) => new(count);
+
+    public static async Task<TestCluster> StartAsync(int count, Action<ServerConfig>? adjust = null)
+    {
+        var cluster = new TestCluster(count);
+        if (adjust is not null)
+        {
+            cluster.Adjust = adjust;
+        }
+
+        // All at once: none gets an answer before a quorum is there.
+        await Task.WhenAll(cluster.Names.Select(name => Task.Run(() => cluster.Start(name))));
+        await cluster.ReadyAsync();
+        return cluster;
+    }
+
+    public string DirectoryOf(string name) => Path.Combine(_root, name);
+
+    public string PeerUrl(string name) => $"http://127.0.0.1:{Ports[name]}";
+
+    public string InitialCluster() => string.Join(',', Names.Select(n => $"{n}={PeerUrl(n)}"));
+
+    public ServerConfig Config(string name)
+    {
+        var config = new ServerConfig
+        {
+            Name = name,
+            DataDir = DirectoryOf(name),
+            HeartbeatMs = 20,
+            ElectionMs = 200,
+            ListenPeerUrls = [new Uri(PeerUrl(name))],
+            AdvertisePeerUrls = [PeerUrl(name)],
+            AdvertiseClientUrls = [$"http://127.0.0.1:{Ports[name] + 1000}"],
+            InitialCluster = InitialCluster(),
+            UnsafeNoFsync = true,
+            StrictReconfigCheck = false,
+        };
+        Adjust(config);
+        return config;
+    }
+
+    public EtcdNode Start(string name, bool joins = false)
+    {
+        ServerConfig config = Config(name);
+        config.NewCluster = !joins;
+        var log = Environment.GetEnvironmentVariable("PERF_TEST_LOG") is { Length: > 0 }
+            ? new Log(new Lines(name), LogLevel.Info, TimeProvider.System)
+            : Log.None;
+        EtcdNode node = EtcdNode.Start(config, log, TimeProvider.System);
+        lock (_running)
+        {
+            _running[name] = node;
+        }
+
+        return node;
+    }
+
+    public async Task StopAsync(string name)
+    {
+        EtcdNode node = _running[name];
+        _running.Remove(name);
+        await node.DisposeAsync();
+    }
+
+    public async Task ReadyAsync()
+    {
+        foreach (EtcdNode node in Running)
+        {
+            await node.Ready.WaitAsync(Patience);
+        }
+    }
+
+    public string NameOf(EtcdNode node) => _running.First(p => ReferenceEquals(p.Value, node)).Key;
+
+    /// <summary>Waits until somebody of the running members leads and the others know.</summary>
+    public async Task<EtcdNode> LeaderAsync()
+    {
+        await EventuallyAsync(() =>
+            Running.Any(n => n.IsLeader && Running.All(m => m.Raft.Leader == n.MemberId)));
+        return Leader;
+    }
+
+    public static async Task EventuallyAsync(Func<bool> holds)
+    {
+        long end = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
+        while (!holds())
+        {
+            Assert.True(Environment.TickCount64 < end, "not in time");
+            await Task.Delay(10);
+        }
+    }
+
+    /// <summary>Puts until it is acknowledged.</summary>
+    public static async Task PutAsync(EtcdNode node, string key, string value)
+    {
+        long end = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
+        while (await TryPutAsync(node, key, value) is var error && error != StoreError.None)
+        {
+            Assert.True(Environment.TickCount64 < end, $"put of {key}: {error}");
+            await Task.Delay(20);
+        }
+    }
+
+    public static async Task<StoreError> TryPutAsync(EtcdNode node, string key, string value)
+    {
+        var body = new ProtoBuffer();
+        body.Bytes(1, Encoding.UTF8.GetBytes(key));
+        body.Bytes(2, Encoding.UTF8.GetBytes(value));
+        using PendingRequest request = node.Propose(
+            InternalField.Put, new ReadOnlySequence<byte>(body.WrittenMemory), RequestIdentity.None);
+        await request.Completion;
+        return request.Error;
+    }
+
+    public static async Task PutManyAsync(EtcdNode node, string prefix, int count, int valueBytes = 8)
+    {
+        string value = new('v', valueBytes);
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, count),
+            new ParallelOptions { MaxDegreeOfParallelism = 32 },
+            async (i, _) => await PutAsync(node, prefix + i.ToString("d6", CultureInfo.InvariantCulture), value));
+    }
+
+    /// <summary>All running members come to the same revision and the same hash of all of history.</summary>
+    public async Task SameHashAsync()
+    {
+        await EventuallyAsync(() =>
+        {
+            var hashes = Running.Select(n => (n.State.Machine.Kv.HashKv(0, out HashKvResult r), r)).ToList();
+            return hashes.TrueForAll(h => h.Item1 == StoreError.None && h.r == hashes[0].r);
+        });
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Task.WhenAll(Running.ToList().Select(n => n.DisposeAsync().AsTask()));
+        Directory.Delete(_root, recursive: true);
+    }
+
+    private sealed class Lines(string name) : ILogOutput
+    {
+        public void Write(LogLevel level, ReadOnlySpan<byte> line) =>
+            Console.Error.Write(name + " " + Encoding.UTF8.GetString(line));
+    }
+}

@@ -1,12 +1,13 @@
-using Perf.Node;
-using Perf.Node.Config;
-using Perf.Node.Logging;
-using Perf.Rpc;
+using System.Collections;
+using System.Runtime.Versioning;
+using Perf.Etcd;
 
-var log = new Log(new StreamOutput(Console.OpenStandardError()), LogLevel.Info, TimeProvider.System);
-await using EtcdNode node = EtcdNode.Start(new ServerConfig(), log, TimeProvider.System);
-await node.Ready;
-await using var clients = new ClientListener(node);
-await clients.StartAsync();
-await node.Ended;
-return 0;
+[assembly: SupportedOSPlatform("linux")]
+
+var environment = new Dictionary<string, string>(StringComparer.Ordinal);
+foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables())
+{
+    environment[(string)variable.Key] = (string?)variable.Value ?? "";
+}
+
+return await ServerProcess.RunAsync(args, environment);

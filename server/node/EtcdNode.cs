@@ -4,6 +4,7 @@ using Perf.Engine;
 using Perf.Engine.IO;
 using Perf.Engine.Transactions;
 using Perf.Node.Cluster;
+using Perf.Node.Compaction;
 using Perf.Node.Config;
 using Perf.Node.Consensus;
 using Perf.Node.Logging;
@@ -39,6 +40,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     private readonly Heart _heart;
     private readonly SnapshotKeeper _snapshots;
     private readonly Housekeeper _housekeeper;
+    private readonly AutoCompactor? _autoCompactor;
     private int _preparingSegment;
     private int _stopping;
 
@@ -70,6 +72,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             config, start, State, (IPeerSender?)peers ?? new NoPeers(), raft, new RequestIds(MemberId, clock.GetUtcNow()), this, _topology, PrepareNextSegment);
         _snapshots = new SnapshotKeeper(config, disk, log, Pipeline, start.Wal, start.Snapshot?.Metadata);
         _housekeeper = new Housekeeper(this);
+        _autoCompactor = CreateAutoCompactor();
         _heart = new Heart(TimeSpan.FromMilliseconds(config.HeartbeatMs), HousekeepingInterval, Pipeline.Tick, OnHousekeeping);
     }
 
@@ -344,6 +347,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             _topology.Apply.Set();
             HastenElection(now);
             _housekeeper.Turn(now);
+            _autoCompactor?.Turn();
             _snapshots.Turn();
         }
         catch (Exception e)

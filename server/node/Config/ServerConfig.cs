@@ -52,6 +52,35 @@ public sealed class ServerConfig
 
     public int BackendBatchLimit { get; set; } = 10_000;
 
+    /// <summary>array or map; this engine has neither, so it is only checked.</summary>
+    public string BackendFreelistType { get; set; } = "map";
+
+    public uint MaxConcurrentStreams { get; set; } = uint.MaxValue;
+
+    public bool EnableGrpcGateway { get; set; } = true;
+
+    public TimeSpan GrpcKeepAliveMinTime { get; set; } = TimeSpan.FromSeconds(5);
+
+    public TimeSpan GrpcKeepAliveInterval { get; set; } = TimeSpan.FromHours(2);
+
+    public TimeSpan GrpcKeepAliveTimeout { get; set; } = TimeSpan.FromSeconds(20);
+
+    public bool SocketReusePort { get; set; }
+
+    public bool SocketReuseAddress { get; set; }
+
+    public TimeSpan RaftReadTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    public TimeSpan RaftWriteTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    public bool MemoryLock { get; set; }
+
+    public long BootstrapDefragThresholdMegabytes { get; set; }
+
+    public bool StopServiceOnDefrag { get; set; }
+
+    public bool TxnModeWriteWithSharedBuffer { get; set; } = true;
+
     // Clustering.
     public string InitialCluster { get; set; } = "default=http://localhost:2380";
 
@@ -65,6 +94,58 @@ public sealed class ServerConfig
     public bool PreVote { get; set; } = true;
 
     public int MaxLearners { get; set; } = 1;
+
+    public DiscoverySettings Discovery { get; } = new();
+
+    public TimeSpan DowngradeCheckTime { get; set; } = TimeSpan.FromSeconds(5);
+
+    public bool SetMemberLocalAddress { get; set; }
+
+    // Version 2 of the API.
+    public bool EnableV2 { get; set; }
+
+    public string EnableV2V3 { get; set; } = "";
+
+    public string V2Deprecation { get; set; } = "not-yet";
+
+    public ProxySettings Proxy { get; } = new();
+
+    // Security.
+    public TlsSettings ClientTls { get; } = new();
+
+    public TlsSettings PeerTls { get; } = new();
+
+    public int SelfSignedCertValidityYears { get; set; } = 1;
+
+    /// <summary>Names of suites as Go has them; empty for the platform's choice.</summary>
+    public IReadOnlyList<string> CipherSuites { get; set; } = [];
+
+    public string TlsMinVersion { get; set; } = "TLS1.2";
+
+    public string TlsMaxVersion { get; set; } = "";
+
+    public IReadOnlyList<string> Cors { get; set; } = ["*"];
+
+    public IReadOnlyList<string> HostWhitelist { get; set; } = ["*"];
+
+    // Watching it.
+    public LogSettings Log { get; } = new();
+
+    public bool EnablePprof { get; set; }
+
+    /// <summary>basic or extensive.</summary>
+    public string Metrics { get; set; } = "basic";
+
+    public TracingSettings Tracing { get; } = new();
+
+    // Corruption checks.
+    public bool InitialCorruptCheck { get; set; }
+
+    public TimeSpan CorruptCheckTime { get; set; }
+
+    public bool CompactHashCheck { get; set; }
+
+    public TimeSpan CompactHashCheckTime { get; set; } = TimeSpan.FromMinutes(1);
 
     // Compaction.
     public string AutoCompactionMode { get; set; } = "periodic";
@@ -83,6 +164,8 @@ public sealed class ServerConfig
     public TimeSpan WatchProgressNotifyInterval { get; set; } = TimeSpan.FromMinutes(10);
 
     public TimeSpan WarningApplyDuration { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    public TimeSpan WarningUnaryRequestDuration { get; set; } = TimeSpan.FromMilliseconds(300);
 
     // Auth.
     public string AuthToken { get; set; } = "simple";

@@ -1,5 +1,9 @@
 using System.Buffers;
+using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using Perf.Node.Config;
 
 namespace Perf.Node.Logging;
 
@@ -34,6 +38,12 @@ public enum LogFormat
 /// </summary>
 public sealed class Log
 {
+    /// <summary>Stands where zap names a source line.</summary>
+    private const string Caller = "perf";
+
+    /// <summary>The log is read by people and tools, not by browsers: keep quotes and angle brackets readable.</summary>
+    private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private readonly ILogOutput _output;
     private readonly TimeProvider _time;
     private readonly LogFormat _format;
@@ -89,6 +99,22 @@ public sealed class Log
         _output.Write(level, buffer.WrittenSpan);
     }
 
+    /// <summary>Reads zap's name of a severity.</summary>
+    public static bool TryParseLevel(string text, out LogLevel level)
+    {
+        foreach (LogLevel known in Enum.GetValues<LogLevel>())
+        {
+            if (Name(known).Equals(text, StringComparison.OrdinalIgnoreCase))
+            {
+                level = known;
+                return true;
+            }
+        }
+
+        level = LogLevel.Info;
+        return false;
+    }
+
     private static string Name(LogLevel level) => level switch
     {
         LogLevel.Debug => "debug",
@@ -111,7 +137,7 @@ public sealed class Log
             case long l: writer.WriteNumberValue(l); break;
             case ulong ul: writer.WriteNumberValue(ul); break;
             case double d: writer.WriteNumberValue(d); break;
-            case TimeSpan t: writer.WriteStringValue(Duration(t)); break;
+            case TimeSpan t: writer.WriteStringValue(GoDuration.Format(t)); break;
             case Exception e: writer.WriteStringValue(e.Message); break;
             case IEnumerable<string> list:
                 writer.WriteStartArray();
@@ -126,59 +152,45 @@ public sealed class Log
         }
     }
 
-    /// <summary>A duration as Go prints it, to the precision that logs need.</summary>
-    private static string Duration(TimeSpan t)
+    /// <summary>Local time to the microsecond with its offset, "Z" for none.</summary>
+    private string Timestamp()
     {
-        double ms = t.TotalMilliseconds;
-        return ms switch
-        {
-            0 => "0s",
-            < 1 => FormattableString.Invariant($"{ms * 1000:0.###}us"),
-            < 1000 => FormattableString.Invariant($"{ms:0.######}ms"),
-            < 60_000 => FormattableString.Invariant($"{t.TotalSeconds:0.#########}s"),
-            < 3_600_000 => FormattableString.Invariant($"{(int)t.TotalMinutes}m{t.TotalSeconds % 60:0.###}s"),
-            _ => FormattableString.Invariant($"{(int)t.TotalHours}h{t.Minutes}m{t.Seconds}s"),
-        };
+        DateTimeOffset now = _time.GetLocalNow();
+        string text = now.ToString("yyyy-MM-ddTHH:mm:ss.ffffff", CultureInfo.InvariantCulture);
+        return now.Offset == TimeSpan.Zero
+            ? text + "Z"
+            : text + now.ToString("zzz", CultureInfo.InvariantCulture).Replace(":", "", StringComparison.Ordinal);
     }
-
-    private string Timestamp() =>
-        _time.GetUtcNow().UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.ffffffZ", System.Globalization.CultureInfo.InvariantCulture);
 
     private void WriteJson(
         ArrayBufferWriter<byte> buffer, LogLevel level, string message, ReadOnlySpan<(string Key, object? Value)> fields)
     {
-        using var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions
-        {
-            // The log is read by people and tools, not by browsers: keep quotes and angle brackets readable.
-            Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-        });
+        using var writer = new Utf8JsonWriter(buffer, Readable);
         writer.WriteStartObject();
         writer.WriteString("level", Name(level));
         writer.WriteString("ts", Timestamp());
-        writer.WriteString("caller", "perf");
+        writer.WriteString("caller", Caller);
         writer.WriteString("msg", message);
-        foreach ((string key, object? value) in fields)
-        {
-            writer.WritePropertyName(key);
-            WriteValue(writer, value);
-        }
-
-        writer.WriteEndObject();
-        writer.Flush();
+        WriteFields(writer, fields);
     }
 
     private void WriteConsole(
         ArrayBufferWriter<byte> buffer, LogLevel level, string message, ReadOnlySpan<(string Key, object? Value)> fields)
     {
-        buffer.Write(System.Text.Encoding.UTF8.GetBytes($"{Timestamp()}\t{Name(level)}\tperf\t{message}"));
+        buffer.Write(Encoding.UTF8.GetBytes($"{Timestamp()}\t{Name(level)}\t{Caller}\t{message}"));
         if (fields.Length == 0)
         {
             return;
         }
 
         buffer.Write("\t"u8);
-        using var writer = new Utf8JsonWriter(buffer);
+        using var writer = new Utf8JsonWriter(buffer, Readable);
         writer.WriteStartObject();
+        WriteFields(writer, fields);
+    }
+
+    private static void WriteFields(Utf8JsonWriter writer, ReadOnlySpan<(string Key, object? Value)> fields)
+    {
         foreach ((string key, object? value) in fields)
         {
             writer.WritePropertyName(key);
@@ -193,21 +205,6 @@ public sealed class Log
     {
         public void Write(LogLevel level, ReadOnlySpan<byte> line)
         {
-        }
-    }
-}
-
-/// <summary>Lines to the process's stderr (or stdout), one write each.</summary>
-public sealed class StreamOutput(Stream stream) : ILogOutput
-{
-    private readonly object _gate = new();
-
-    /// <inheritdoc/>
-    public void Write(LogLevel level, ReadOnlySpan<byte> line)
-    {
-        lock (_gate)
-        {
-            stream.Write(line);
         }
     }
 }

@@ -1,0 +1,133 @@
+using System.Collections.Frozen;
+
+namespace Perf.Node.Config;
+
+/// <summary>
+/// All settings of the server, one row each: what is read from the command line, the environment and the file, and
+/// what --help prints, is this table. Names, defaults and meaning are etcd 3.5.33's; the last groups are 3.6's and ours.
+/// </summary>
+public static partial class FlagTable
+{
+    /// <summary>Names of long ago that are accepted, with any value, and do nothing.</summary>
+    public static FrozenSet<string> Ignored { get; } = FrozenSet.Create(
+        StringComparer.Ordinal,
+        "cluster-active-size",
+        "cluster-remove-delay",
+        "cluster-sync-interval",
+        "config",
+        "force",
+        "max-result-buffer",
+        "max-retry-attempts",
+        "peer-heartbeat-interval",
+        "peer-election-timeout",
+        "retry-interval",
+        "snapshot",
+        "v",
+        "vv",
+        "test.coverprofile",
+        "test.outputdir");
+
+    /// <summary>Flags that work and that etcd 3.5 warns about.</summary>
+    public static FrozenSet<string> Deprecated { get; } = FrozenSet.Create(
+        StringComparer.Ordinal,
+        "enable-v2",
+        "experimental-enable-v2v3",
+        "proxy",
+        "proxy-failure-wait",
+        "proxy-refresh-interval",
+        "proxy-dial-timeout",
+        "proxy-write-timeout",
+        "proxy-read-timeout");
+
+    /// <summary>
+    /// Flags that are read and checked while nothing in this server acts on them yet; their user is told so. Whoever
+    /// makes one work takes it out of here.
+    /// </summary>
+    public static FrozenSet<string> WithoutEffect { get; } = FrozenSet.Create(
+        StringComparer.Ordinal,
+        "initial-election-tick-advance",
+        "listen-client-http-urls",
+        "listen-metrics-urls",
+        "max-concurrent-streams",
+        "enable-grpc-gateway",
+        "grpc-keepalive-min-time",
+        "grpc-keepalive-interval",
+        "grpc-keepalive-timeout",
+        "socket-reuse-port",
+        "socket-reuse-address",
+        "raft-read-timeout",
+        "raft-write-timeout",
+        "backend-batch-limit",
+        "discovery",
+        "discovery-fallback",
+        "discovery-proxy",
+        "discovery-srv",
+        "discovery-srv-name",
+        "discovery-token",
+        "discovery-endpoints",
+        "discovery-dial-timeout",
+        "discovery-request-timeout",
+        "discovery-keepalive-time",
+        "discovery-keepalive-timeout",
+        "discovery-insecure-transport",
+        "discovery-insecure-skip-tls-verify",
+        "discovery-cert",
+        "discovery-key",
+        "discovery-cacert",
+        "discovery-user",
+        "discovery-password",
+        "strict-reconfig-check",
+        "enable-v2",
+        "experimental-enable-v2v3",
+        "cors",
+        "host-whitelist",
+        "enable-pprof",
+        "metrics",
+        "force-new-cluster",
+        "experimental-enable-distributed-tracing",
+        "experimental-distributed-tracing-address",
+        "experimental-distributed-tracing-service-name",
+        "experimental-distributed-tracing-instance-id",
+        "experimental-distributed-tracing-sampling-rate",
+        "experimental-initial-corrupt-check",
+        "experimental-corrupt-check-time",
+        "experimental-compact-hash-check-enabled",
+        "experimental-compact-hash-check-time",
+        "experimental-downgrade-check-time",
+        "experimental-memory-mlock",
+        "experimental-warning-apply-duration",
+        "experimental-bootstrap-defrag-threshold-megabytes",
+        "experimental-stop-grpc-service-on-defrag",
+        "warning-unary-request-duration",
+        "feature-gates");
+
+    /// <summary>The rows, in the order of the help.</summary>
+    public static IReadOnlyList<Flag> All { get; }
+
+    private static FrozenDictionary<string, Flag> ByName { get; }
+
+    private static FrozenDictionary<string, Flag> ByFileKey { get; }
+
+    static FlagTable()
+    {
+        FlagGroup experimental = Experimental();
+        FlagGroup tracing = Tracing();
+        All =
+        [
+            .. new[]
+            {
+                Start(), Member(), Clustering(), Security(), Auth(), Profiling(), Logging(), tracing, Proxy(), experimental,
+                Unsafe(), Discovery(), Newer([.. experimental.Flags, .. tracing.Flags]), Ours(),
+            }.SelectMany(group => group.Flags),
+        ];
+        ByName = All.ToFrozenDictionary(f => f.Name, StringComparer.Ordinal);
+        ByFileKey = All.Where(f => f.FileKey.Length > 0)
+            .ToFrozenDictionary(f => f.FileKey, StringComparer.OrdinalIgnoreCase);
+    }
+
+    /// <summary>The flag of that name, or null.</summary>
+    public static Flag? Find(string name) => ByName.GetValueOrDefault(name);
+
+    /// <summary>The flag that a file writes as "key" or "section.key", or null.</summary>
+    public static Flag? FindInFile(string key) => ByFileKey.GetValueOrDefault(key);
+}

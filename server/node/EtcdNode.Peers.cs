@@ -45,8 +45,7 @@ public sealed partial class EtcdNode : IPeerOwner
 
     private static EtcdNode Open(IDisk disk, ServerConfig config, Log log, TimeProvider clock, bool hasNetwork)
     {
-        disk.CreateDirectory(config.SnapDir);
-        disk.CreateDirectory(config.SidecarDir);
+        MakeDirectories(disk, config);
         SnapDatabase.DeleteLeftovers(disk, config.SnapDir);
         var founding = new Founding(config, disk, log);
         var client = new PeerHttpClient(new PeerHttpOptions());

@@ -150,7 +150,12 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             await Task.Run(thread.Stop).ConfigureAwait(false);
         }
 
-        State.Backend.CommitAll();
+        // After a failure nothing is written any more: the files are as the failure left them, the log has the rest.
+        if (!_ended.Task.IsCompletedSuccessfully || _ended.Task.Result is null)
+        {
+            State.Backend.CommitAll();
+        }
+
         State.Dispose();
         _start.Wal.Dispose();
         _ended.TrySetResult(null);
@@ -224,6 +229,20 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 
     internal long ToTicks(TimeSpan time) => (long)(time.TotalSeconds * Clock.TimestampFrequency);
 
+    /// <summary>
+    /// Makes the member's directories and their names durable all the way up: a log in a directory that a power
+    /// failure forgets is no log.
+    /// </summary>
+    private static void MakeDirectories(IDisk disk, ServerConfig config)
+    {
+        disk.CreateDirectory(config.SnapDir);
+        disk.CreateDirectory(config.SidecarDir);
+        disk.SyncDirectory(config.MemberDir);
+        disk.SyncDirectory(config.DataDir);
+        string parent = Path.GetDirectoryName(Path.GetFullPath(config.DataDir)) ?? "/";
+        disk.SyncDirectory(parent);
+    }
+
     private static InitialCluster OwnCluster(ServerConfig config, out ulong memberId)
     {
         InitialCluster cluster = InitialCluster.Parse(config.InitialCluster, config.InitialClusterToken);
@@ -254,6 +273,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
                 Clock = Clock,
                 WriteTerm = Config.SpeakAs != SpeakAs.V34,
             });
+        RefuseNewerVersion(backend);
         int parts = Environment.ProcessorCount;
         V2Snapshot? v2 = start.Snapshot is null
             ? null
@@ -270,6 +290,23 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             (count, work) => Parallel.For(0, count, work),
             parts,
             WakeWatches);
+    }
+
+    /// <summary>A directory that a newer version has written is not ours to go on with (FORMATS A.8).</summary>
+    private void RefuseNewerVersion(BackendStore backend)
+    {
+        if (!backend.TryGet(Buckets.Cluster, "clusterVersion"u8, out ReadOnlySpan<byte> text)
+            || !SemanticVersion.TryParse(System.Text.Encoding.UTF8.GetString(text), out SemanticVersion recorded)
+            || recorded <= Dialect.Capability(Config.SpeakAs))
+        {
+            return;
+        }
+
+        backend.Dispose();
+        _start.Wal.Dispose();
+        throw new StartRefusedException(
+            "invalid downgrade; server version is lower than determined cluster version:"
+            + $" current-server-version {ServerVersion}, determined-cluster-version {recorded}");
     }
 
     private void StartThreads()
@@ -292,6 +329,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         }
 
         _heart.Start();
+        Pipeline.CampaignIfAlone();
 
         void Add(string name, Signal signal, ILoop loop)
         {
@@ -329,6 +367,10 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
                 {
                     // The log cuts without a prepared segment too, only slower.
                     Log.Warn("failed to prepare the next WAL segment", ("error", e));
+                }
+                catch (Exception e)
+                {
+                    OnFatal(e);
                 }
                 finally
                 {

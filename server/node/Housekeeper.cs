@@ -62,10 +62,8 @@ internal sealed class Housekeeper
         }
     }
 
-    /// <summary>The next turn comes soon enough.</summary>
-    public void LeaderChanged()
-    {
-    }
+    /// <summary>A leader is known: what waited for one begins at once.</summary>
+    public void LeaderChanged() => ThreadPool.UnsafeQueueUserWorkItem(static self => self.PublishName(), this, false);
 
     /// <summary>What an applied entry asks for.</summary>
     public void Attention(ApplyEffects effects)
@@ -109,14 +107,6 @@ internal sealed class Housekeeper
             return;
         }
 
-        Member? self = Machine.Members.Current.Find(_node.MemberId);
-        if (self is not null && self.Name == _node.Config.Name && self.ClientUrls.SequenceEqual(_node.Config.AdvertiseClientUrls)
-            && Volatile.Read(ref _publishing) == 2)
-        {
-            _node.MarkReady();
-            return;
-        }
-
         if (Interlocked.CompareExchange(ref _publishing, 1, 0) == 0)
         {
             _ = PublishNameAsync();
@@ -141,6 +131,8 @@ internal sealed class Housekeeper
                 ("cluster-id", MemberIds.Hex(_node.ClusterId)),
                 ("publish-timeout", _node.ProposalTimeout));
             Volatile.Write(ref _publishing, 2);
+            _node.MarkReady();
+            DecideVersion();
         }
         else
         {

@@ -39,6 +39,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     private bool _freezeWanted;
     private ulong _ownTermIndex;
     private ulong _ownTerm;
+    private ulong _recovering;
 
     // Core thread only.
     private ulong _settledTerm;
@@ -69,6 +70,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         ApplyLoop = new ApplyLoop(state.Machine, Pending, this, topology.Apply);
         CommitLoop = new CommitLoop(state.Backend, topology.Commit, topology.Apply, events.DiskFull);
         ApplyLoop.StartAt(start.Snapshot?.Metadata.Index ?? 0, start.Snapshot?.Metadata.Term ?? 0);
+        _recovering = Core.Commit;
         Raft.Publish(Core);
     }
 
@@ -180,6 +182,19 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     /// <summary>Asks for a commit at the next boundary, whatever its size. Any thread.</summary>
     public void CommitSoon() => OnApply(() => _freezeWanted = true);
 
+    /// <summary>
+    /// A lone voter has nobody to wait for: it campaigns as soon as it knows that it is alone, which is when what was
+    /// committed before its start is applied.
+    /// </summary>
+    internal void CampaignIfAlone() => OnCore(core =>
+    {
+        ConfState conf = core.ConfState;
+        if (core.Leader == 0 && core.Applied == core.Commit && conf.Voters.Length == 1 && conf.Voters[0] == core.Id)
+        {
+            core.Campaign();
+        }
+    });
+
     /// <summary>Ends what waits: the member stops.</summary>
     public void FailAll(StoreError error)
     {
@@ -255,6 +270,11 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
         Reads.OnPublished(index);
         CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Applied, Number = index });
+        if (_recovering != 0 && index >= _recovering)
+        {
+            _recovering = 0;
+            CampaignIfAlone();
+        }
     }
 
     void IApplyOutputs.AtBoundary(ulong index, ulong term)

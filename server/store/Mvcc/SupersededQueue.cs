@@ -48,7 +48,7 @@ internal sealed class SupersededQueue
             // Whole chunks leave together, so that removing from the front of the list stays rare.
             for (int i = 0; i < DropChunks; i++)
             {
-                if (_idle.Count < 2 * DropChunks)
+                if (_idle.Count < IdleChunksMax)
                 {
                     _idle.Push(_chunks[i]);
                 }
@@ -60,6 +60,9 @@ internal sealed class SupersededQueue
     }
 
     private const int DropChunks = 4;
+
+    /// <summary>Room kept for the next quarter of a million changes: 4 MiB.</summary>
+    private const int IdleChunksMax = 64;
 
     /// <summary>A change at <paramref name="Main"/> of the key with that id.</summary>
     internal readonly record struct Item(long Main, uint Id);

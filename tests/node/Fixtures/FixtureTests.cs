@@ -78,7 +78,7 @@ public sealed class FixtureTests
             string root = Directory.EnumerateFiles(scratch, "expected.json", SearchOption.AllDirectories).Single();
             Config.ServerConfig config = NodeHarness.Config(Path.Combine(Path.GetDirectoryName(root)!, "m0"));
             config.SpeakAs = speakAs;
-            Assert.Throws<Cluster.StartRefusedException>(
+            Assert.Throws<Perf.Node.Cluster.StartRefusedException>(
                 () => EtcdNode.StartOn(FileDisk.Instance, config, Logging.Log.None, TimeProvider.System));
         }
         finally

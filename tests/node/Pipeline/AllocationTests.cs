@@ -33,7 +33,7 @@ public sealed class AllocationTests
             // Warm: tiering, pools, the first commits.
             driver.Run(Requests);
             long best = long.MaxValue;
-            for (int round = 0; round < 8 && best > Requests; round++)
+            for (int round = 0; round < 20 && best > Requests; round++)
             {
                 // What history keeps is state, not waste; compacted, its room serves the next round.
                 await CompactAsync(harness.Node);

@@ -27,6 +27,7 @@ public sealed partial class EtcdNode : IPeerOwner
     private readonly PeerTransport? _peers;
     private readonly LogReader _logReader;
     private PeerListener? _peerListener;
+    private SnapshotSender? _snapshotSender;
     private long _hastenedTicks;
     private bool _isHastened;
 
@@ -113,6 +114,7 @@ public sealed partial class EtcdNode : IPeerOwner
         }
 
         _peers.Owner = this;
+        _snapshotSender = new SnapshotSender(Pipeline, _peers, _snapshots, Log);
         if (Config.ListenPeerUrls.Count > 0)
         {
             _peerListener = new PeerListener(Config.ListenPeerUrls, new PeerRequests(this, _peers));
@@ -229,6 +231,16 @@ public sealed partial class EtcdNode : IPeerOwner
         {
             await MoveLeaderAsync(target).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>The lowest version of all members as they tell it now; null when one does not answer.</summary>
+    internal Task<SemanticVersion?> LowestVersionAsync()
+    {
+        SemanticVersion own = Dialect.Capability(Config.SpeakAs);
+        return _peers is null
+            ? Task.FromResult<SemanticVersion?>(own)
+            : VersionPoll.LowestAsync(
+                _peers.Client, State.Machine.Members.Current.Members, MemberId, own, _peers.Identity);
     }
 
     private void OnLogRead() => Pipeline.OnCore(core => core.LogReadReady());

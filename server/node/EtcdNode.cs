@@ -214,9 +214,6 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         _housekeeper.Attention(outcome.Effects);
     }
 
-    void IPipelineEvents.InstallSnapshot(Snapshot snapshot, HardState? hardState, ulong batch) =>
-        throw new InvariantException("a member without peers was sent a snapshot");
-
     void IPipelineEvents.DiskFull(DiskFullException e) => Log.Error("no space for the data file", ("error", e));
 
     internal void MarkReady()
@@ -263,8 +260,8 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 
     private MemberState OpenState(StartState start)
     {
-        DataFile file = DataFile.Open(
-            _disk, Config.DatabasePath, new DataFileOptions { NoSync = Config.UnsafeNoFsync });
+        TakeOverReceivedDatabase(start);
+        DataFile file = OpenDatabase();
         var backend = new BackendStore(
             file,
             new BackendOptions

@@ -1,4 +1,3 @@
-using Perf.Node.Cluster;
 using Perf.Node.Consensus;
 using Perf.Raft;
 using Perf.Store;
@@ -18,6 +17,9 @@ internal sealed class Housekeeper
     /// <summary>Revocations under way at once (etcd's limit).</summary>
     private const int RevokesMax = 16;
 
+    /// <summary>How often the leader asks for the members' versions (etcd's monitorVersionInterval).</summary>
+    private const int VersionSeconds = 4;
+
     private readonly EtcdNode _node;
     private readonly long[] _expired = new long[RevokesMax];
     private readonly LeaseCheckpoint[] _checkpoints = new LeaseCheckpoint[1000];
@@ -28,6 +30,7 @@ internal sealed class Housekeeper
     private int _versioning;
     private int _compacting;
     private long _nextSecond;
+    private long _nextVersion;
     private ulong _committedSeen;
 
     public Housekeeper(EtcdNode node)
@@ -63,7 +66,11 @@ internal sealed class Housekeeper
     }
 
     /// <summary>A leader is known: what waited for one begins at once.</summary>
-    public void LeaderChanged() => ThreadPool.UnsafeQueueUserWorkItem(static self => self.PublishName(), this, false);
+    public void LeaderChanged()
+    {
+        Volatile.Write(ref _nextVersion, 0);
+        ThreadPool.UnsafeQueueUserWorkItem(static self => self.PublishName(), this, false);
+    }
 
     /// <summary>What an applied entry asks for.</summary>
     public void Attention(ApplyEffects effects)
@@ -146,16 +153,36 @@ internal sealed class Housekeeper
 
     private void DecideVersion()
     {
-        SemanticVersion decided = Dialect.Capability(_node.Config.SpeakAs);
-        if (!_node.IsLeader || _node.ClusterVersion == decided || !_node.Ready.IsCompleted
-            || (_node.ClusterVersion is { } current && !SemanticVersion.IsValidChange(current, decided)))
+        if (!_node.IsLeader || !_node.Ready.IsCompleted
+            || (_node.ClusterVersion is not null && _node.Clock.GetTimestamp() < Volatile.Read(ref _nextVersion)))
         {
             return;
         }
 
         if (Interlocked.CompareExchange(ref _versioning, 1, 0) == 0)
         {
-            _ = SetVersionAsync(decided);
+            _ = DecideVersionAsync();
+        }
+    }
+
+    private async Task DecideVersionAsync()
+    {
+        try
+        {
+            SemanticVersion? lowest = await _node.LowestVersionAsync().ConfigureAwait(false);
+            if (_node.ClusterVersion is not { } current)
+            {
+                await SetVersionAsync(lowest ?? SemanticVersion.ClusterMin).ConfigureAwait(false);
+            }
+            else if (lowest is { } decided && current != decided && SemanticVersion.IsValidChange(current, decided))
+            {
+                await SetVersionAsync(decided).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            Volatile.Write(ref _nextVersion, _node.Clock.GetTimestamp() + (_secondTicks * VersionSeconds));
+            Volatile.Write(ref _versioning, 0);
         }
     }
 
@@ -166,7 +193,6 @@ internal sealed class Housekeeper
         using PendingRequest request = _node.Pipeline.Submit(
             ProposalDraft.Raw(id, EntryType.Normal, payload), _node.ProposalDeadline);
         await request.Completion.ConfigureAwait(false);
-        Volatile.Write(ref _versioning, 0);
     }
 
     private void RevokeExpired()

@@ -25,6 +25,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
         router.Map("/etcdserverpb.Maintenance/Defragment", MethodKind.Unary, Defragment);
         router.Map("/etcdserverpb.Maintenance/Hash", MethodKind.Unary, Hash);
         router.Map("/etcdserverpb.Maintenance/HashKV", MethodKind.Unary, HashKv);
+        router.Map("/etcdserverpb.Maintenance/MoveLeader", MethodKind.Unary, MoveLeader);
         router.Map("/etcdserverpb.Maintenance/Snapshot", MethodKind.ServerStream, Snapshot);
     }
 
@@ -142,6 +143,25 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
             CompactRevision = result.CompactRevision,
         });
         return default;
+    }
+
+    private async ValueTask MoveLeader(ServerCall call)
+    {
+        MoveLeaderRequest request = MoveLeaderRequest.Parser.ParseFrom(call.Message);
+        StoreError error = admission.RequireRoot(call);
+        if (error == StoreError.None)
+        {
+            error = await node.MoveLeaderAsync(request.TargetID).ConfigureAwait(false);
+        }
+
+        if (error == StoreError.None)
+        {
+            Messages.Write(call, new MoveLeaderResponse { Header = Messages.Header(node.Header()) });
+        }
+        else
+        {
+            StatusMapping.Fail(call, error);
+        }
     }
 
     private async ValueTask Snapshot(ServerCall call)

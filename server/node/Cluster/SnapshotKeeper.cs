@@ -15,9 +15,14 @@ namespace Perf.Node.Cluster;
 internal sealed class SnapshotKeeper(
     ServerConfig config, IDisk disk, Log log, Pipeline pipeline, WalLog wal, SnapshotMetadata? last)
 {
+    /// <summary>etcd's releaseDelayAfterSnapshot.</summary>
+    private const int HoldMilliseconds = 30_000;
+
     /// <summary>etcd purges files every 30 s; a new snapshot is the better moment.</summary>
     private ulong _lastIndex = last?.Index ?? 0;
     private int _busy;
+    private int _held;
+    private long _heldUntil;
 
     /// <summary>Called some times a second.</summary>
     public void Turn()
@@ -38,17 +43,35 @@ internal sealed class SnapshotKeeper(
         }
 
         Snapshot? snapshot = null;
-        pipeline.Capture(
-            () =>
-            {
-                Store.Apply.StateMachine machine = pipeline.State.Machine;
-                var voters = new ConfState(
-                    [.. machine.Members.Current.VoterIds], [.. machine.Members.Current.LearnerIds]);
-                snapshot = new Snapshot(
-                    new SnapshotMetadata(machine.AppliedIndex, machine.AppliedTerm, voters), machine.SaveSnapshot());
-            },
-            () => Write(snapshot!));
+        pipeline.Capture(() => snapshot = Describe(pipeline), () => Write(snapshot!));
     }
+
+    /// <summary>Apply thread, at a boundary: the raft snapshot of what is applied.</summary>
+    public static Snapshot Describe(Pipeline pipeline)
+    {
+        Store.Apply.StateMachine machine = pipeline.State.Machine;
+        var members = new ConfState([.. machine.Members.Current.VoterIds], [.. machine.Members.Current.LearnerIds]);
+        return new Snapshot(
+            new SnapshotMetadata(machine.AppliedIndex, pipeline.ApplyLoop.AppliedTerm, members), machine.SaveSnapshot());
+    }
+
+    /// <summary>A received snapshot is as good as an own one.</summary>
+    public void Installed(SnapshotMetadata metadata) => Volatile.Write(ref _lastIndex, metadata.Index);
+
+    /// <summary>
+    /// A snapshot is on its way to a follower: the entries behind it stay, or it would need the next snapshot when it
+    /// has this one. Any thread; <see cref="ReleaseHold"/> once.
+    /// </summary>
+    public void Hold() => Interlocked.Increment(ref _held);
+
+    /// <summary>It has arrived or failed; the entries stay a little longer.</summary>
+    public void ReleaseHold()
+    {
+        Volatile.Write(ref _heldUntil, Environment.TickCount64 + HoldMilliseconds);
+        Interlocked.Decrement(ref _held);
+    }
+
+    private bool IsHeld => Volatile.Read(ref _held) > 0 || Environment.TickCount64 < Volatile.Read(ref _heldUntil);
 
     /// <summary>Commit thread: the data file holds exactly the snapshot's entries.</summary>
     private void Write(Snapshot snapshot)
@@ -72,16 +95,21 @@ internal sealed class SnapshotKeeper(
     private void Recorded(SnapshotMetadata metadata)
     {
         ulong catchUp = config.SnapshotCatchUpEntries;
+        bool isHeld = IsHeld;
         pipeline.OnCore(core =>
         {
             core.SetSnapshot(metadata);
-            if (metadata.Index > catchUp)
+            if (metadata.Index > catchUp && !isHeld)
             {
                 core.Compact(metadata.Index - catchUp);
             }
         });
         log.Info("saved snapshot", ("snapshot-index", metadata.Index));
-        ThreadPool.UnsafeQueueUserWorkItem(_ => Purge(metadata.Index), null);
+        if (!isHeld)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(_ => Purge(metadata.Index), null);
+        }
+
         Volatile.Write(ref _lastIndex, metadata.Index);
         Volatile.Write(ref _busy, 0);
     }

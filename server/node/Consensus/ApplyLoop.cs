@@ -51,6 +51,9 @@ internal sealed class ApplyLoop(
     /// <summary>Index of the last published entry. Any thread.</summary>
     public ulong AppliedIndex => Volatile.Read(ref _applied);
 
+    /// <summary>Term of the last applied entry. Apply thread.</summary>
+    public ulong AppliedTerm => _term;
+
     /// <summary>At start and after a snapshot install: what the state machine holds.</summary>
     public void StartAt(ulong index, ulong term)
     {

@@ -22,10 +22,10 @@ internal interface ICoreOutputs
     void SoftState(RaftRole role, ulong leader, ulong term);
 
     /// <summary>
-    /// A snapshot from the leader is to be installed. The batch (0: none) belongs to it: the composition writes
-    /// what <paramref name="ready"/> holds and acknowledges it.
+    /// A snapshot from the leader is to be installed. What comes back is written to the log before the rest of its
+    /// batch; acknowledgements wait until the state machine has it.
     /// </summary>
-    void InstallSnapshot(Ready ready);
+    WalWork InstallSnapshot(Snapshot snapshot);
 }
 
 /// <summary>
@@ -152,11 +152,7 @@ internal sealed class CoreLoop(
             outputs.SoftState(ready.Role, ready.Leader, ready.Term);
         }
 
-        if (ready.Snapshot is not null)
-        {
-            outputs.InstallSnapshot(ready);
-        }
-        else if (ready.Batch != 0)
+        if (ready.Batch != 0)
         {
             WriteToLog(ready);
         }
@@ -180,13 +176,18 @@ internal sealed class CoreLoop(
     private void WriteToLog(Ready ready)
     {
         ReadOnlySpan<Entry> entries = ready.Entries;
-        int count = entries.Length + 2;
+        int count = entries.Length + 3;
         if (_scratch.Length < count)
         {
             _scratch = new WalWork[Math.Max(count, _scratch.Length * 2)];
         }
 
         int n = 0;
+        if (ready.Snapshot is not null)
+        {
+            _scratch[n++] = outputs.InstallSnapshot(ready.Snapshot);
+        }
+
         foreach (ref readonly Entry entry in entries)
         {
             entry.Lease?.Retain();

@@ -17,8 +17,11 @@ internal interface IPipelineEvents
     /// <summary>An entry changed members, version or auth, or began a leadership. Apply thread.</summary>
     void Attention(in Entry entry, in ApplyOutcome outcome);
 
-    /// <summary>A snapshot from the leader waits to be installed. Core thread.</summary>
-    void InstallSnapshot(Snapshot snapshot, HardState? hardState, ulong batch);
+    /// <summary>
+    /// A snapshot from the leader is to be installed. Core thread; the log's record comes back, and what goes with it.
+    /// It ends with <see cref="Pipeline.FinishInstall"/>.
+    /// </summary>
+    WalWork InstallSnapshot(Snapshot snapshot);
 
     /// <summary>No space for the data file. Commit thread.</summary>
     void DiskFull(DiskFullException e);
@@ -44,6 +47,12 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     // Core thread only.
     private ulong _settledTerm;
 
+    // While a snapshot is installed the log goes on, but what it has written is not acknowledged: raft takes the
+    // snapshot for installed with its batch.
+    private readonly object _acknowledgements = new();
+    private bool _isInstalling;
+    private ulong _unacknowledged;
+
     internal Pipeline(
         ServerConfig config,
         StartState start,
@@ -63,7 +72,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         WalLoop = new WalLoop(
             start.Wal,
             topology.Wal,
-            batch => CoreLoop!.Events.Add(new CoreEvent { Kind = CoreEventKind.Durable, Number = batch }),
+            Acknowledge,
             prepareNextSegment);
         CoreLoop = new CoreLoop(Core, WalLoop.Queue, this, peers, Raft, topology.Core);
         Reads = new ReadRounds(CoreLoop.Events, ids);
@@ -195,6 +204,28 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         }
     });
 
+    /// <summary>Apply thread: the state machine holds the snapshot.</summary>
+    internal void FinishInstall(SnapshotMetadata metadata)
+    {
+        State.Machine.Publish();
+        ApplyLoop.StartAt(metadata.Index, metadata.Term);
+        Reads.OnPublished(metadata.Index);
+        ulong batch;
+        lock (_acknowledgements)
+        {
+            _isInstalling = false;
+            batch = _unacknowledged;
+            _unacknowledged = 0;
+        }
+
+        if (batch != 0)
+        {
+            Acknowledge(batch);
+        }
+
+        CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Applied, Number = metadata.Index });
+    }
+
     /// <summary>Ends what waits: the member stops.</summary>
     public void FailAll(StoreError error)
     {
@@ -233,8 +264,15 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         _events.SoftStateChanged(role, leader, term);
     }
 
-    void ICoreOutputs.InstallSnapshot(Ready ready) =>
-        _events.InstallSnapshot(ready.Snapshot!, ready.HardState, ready.Batch);
+    WalWork ICoreOutputs.InstallSnapshot(Snapshot snapshot)
+    {
+        lock (_acknowledgements)
+        {
+            _isInstalling = true;
+        }
+
+        return _events.InstallSnapshot(snapshot);
+    }
 
     void IApplyOutputs.Applied(in Entry entry, in ApplyOutcome outcome)
     {
@@ -295,6 +333,21 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
         _freezeWanted = false;
         CommitLoop.TryFreeze(after);
+    }
+
+    /// <summary>Wal thread: everything up to this batch is on disk.</summary>
+    private void Acknowledge(ulong batch)
+    {
+        lock (_acknowledgements)
+        {
+            if (_isInstalling)
+            {
+                _unacknowledged = batch;
+                return;
+            }
+        }
+
+        CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Durable, Number = batch });
     }
 
     /// <summary>

@@ -57,6 +57,13 @@ internal sealed class TestCluster : IAsyncDisposable
         return cluster;
     }
 
+    /// <summary>Reserves a place for a member that is added later.</summary>
+    public void AddName(string name)
+    {
+        Names.Add(name);
+        Ports.Add(name, NextPort());
+    }
+
     public string DirectoryOf(string name) => Path.Combine(_root, name);
 
     public string PeerUrl(string name) => $"http://127.0.0.1:{Ports[name]}";

@@ -1,0 +1,75 @@
+using Perf.Node.Cluster;
+using Perf.Store;
+using Perf.Store.Membership;
+using Xunit;
+
+namespace Perf.Node.Tests.Cluster;
+
+/// <summary>Members that come and go.</summary>
+public sealed class MembershipTests
+{
+    [Fact]
+    public void Ids_of_a_cluster_of_three_are_etcds()
+    {
+        InitialCluster cluster = InitialCluster.Parse(
+            "infra0=http://127.0.0.1:34380", "etcd-cluster");
+        Assert.Equal("2c902495a3d372c7", MemberIds.Hex(cluster.Members[0].Id));
+        Assert.Equal("cf3541d82322dc81", MemberIds.Hex(cluster.ClusterId));
+    }
+
+    [Fact]
+    public async Task A_member_is_added_follows_and_is_removed_for_good()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        EtcdNode leader = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(leader, "a", 50);
+        cluster.AddName("new");
+
+        // Any member may be asked.
+        EtcdNode follower = cluster.Running.First(n => !n.IsLeader);
+        (StoreError error, ulong id) = await follower.AddMemberAsync([cluster.PeerUrl("new")], isLearner: false);
+        Assert.Equal(StoreError.None, error);
+        EtcdNode added = cluster.Start("new", joins: true);
+        Assert.Equal(id, added.MemberId);
+        await cluster.ReadyAsync();
+        await TestCluster.PutManyAsync(added, "b", 20);
+        await cluster.SameHashAsync();
+
+        Assert.Equal(StoreError.None, await leader.RemoveMemberAsync(id));
+        Assert.Null(await added.Ended.WaitAsync(TestCluster.Patience));
+        await cluster.StopAsync("new");
+        await TestCluster.PutManyAsync(leader, "c", 20);
+        await cluster.SameHashAsync();
+        Assert.Equal(3, leader.State.Machine.Members.Current.Members.Count);
+
+        // Started again it is told so.
+        EtcdNode zombie = cluster.Start("new");
+        Assert.Null(await zombie.Ended.WaitAsync(TestCluster.Patience));
+        await cluster.StopAsync("new");
+    }
+
+    [Fact]
+    public async Task The_leader_may_be_removed()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        EtcdNode leader = await cluster.LeaderAsync();
+        string name = cluster.NameOf(leader);
+        Assert.Equal(StoreError.None, await leader.RemoveMemberAsync(leader.MemberId));
+        Assert.Null(await leader.Ended.WaitAsync(TestCluster.Patience));
+        await cluster.StopAsync(name);
+        EtcdNode next = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(next, "a", 20);
+        await cluster.SameHashAsync();
+        Assert.Equal(2, next.State.Machine.Members.Current.Members.Count);
+    }
+
+    [Fact]
+    public async Task Joining_is_refused_where_the_members_do_not_match()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(1);
+        cluster.AddName("stranger");
+        var refusal = Assert.Throws<StartRefusedException>(() => cluster.Start("stranger", joins: true));
+        Assert.EndsWith("member count is unequal", refusal.Message);
+        Assert.StartsWith("error validating peerURLs {ClusterID:", refusal.Message);
+    }
+}

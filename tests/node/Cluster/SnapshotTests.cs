@@ -1,0 +1,61 @@
+using Xunit;
+
+namespace Perf.Node.Tests.Cluster;
+
+/// <summary>Followers that are below the start of the leader's log.</summary>
+public sealed class SnapshotTests
+{
+    [Fact]
+    public async Task A_follower_that_lagged_behind_the_log_catches_up_by_snapshot_under_load()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3, SmallLog);
+        EtcdNode leader = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(leader, "a", 100);
+        EtcdNode follower = cluster.Running.First(n => !n.IsLeader);
+        string name = cluster.NameOf(follower);
+        await cluster.StopAsync(name);
+        await TestCluster.PutManyAsync(leader, "b", 400, 1000);
+
+        Task load = TestCluster.PutManyAsync(leader, "c", 400, 1000);
+        EtcdNode back = cluster.Start(name);
+        await load;
+        await TestCluster.EventuallyAsync(() => back.State.Machine.Kv.PublishedRevision == 901);
+        await cluster.SameHashAsync();
+        Assert.NotEmpty(Directory.GetFiles(back.Config.SnapDir, "*.snap"));
+
+        // What it got is a whole member: it serves, restarts, and leads.
+        await cluster.StopAsync(name);
+        back = cluster.Start(name);
+        await cluster.ReadyAsync();
+        await cluster.SameHashAsync();
+        await TestCluster.EventuallyAsync(() => leader.MoveLeaderAsync(back.MemberId).Result == Store.StoreError.None);
+        await TestCluster.PutManyAsync(back, "d", 50);
+        await cluster.SameHashAsync();
+    }
+
+    [Fact]
+    public async Task A_new_member_is_brought_up_by_snapshot()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(1, SmallLog);
+        EtcdNode leader = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(leader, "a", 300, 1000);
+        cluster.AddName("late");
+        (Store.StoreError error, ulong id) = await leader.AddMemberAsync([cluster.PeerUrl("late")], isLearner: true);
+        Assert.Equal(Store.StoreError.None, error);
+        EtcdNode late = cluster.Start("late", joins: true);
+        Assert.Equal(id, late.MemberId);
+        await late.Ready.WaitAsync(TestCluster.Patience);
+        await cluster.SameHashAsync();
+        Assert.True(late.IsLearner);
+        await TestCluster.EventuallyAsync(() => late.PromoteMemberAsync(id).Result == Store.StoreError.None);
+        await TestCluster.EventuallyAsync(() => !late.IsLearner);
+        await TestCluster.PutManyAsync(late, "b", 20);
+        await cluster.SameHashAsync();
+    }
+
+    private static void SmallLog(Config.ServerConfig config)
+    {
+        config.SnapshotCount = 50;
+        config.SnapshotCatchUpEntries = 10;
+    }
+}

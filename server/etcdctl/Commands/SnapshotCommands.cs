@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Microsoft.Win32.SafeHandles;
 using Perf.Client;
 using Perf.Etcdctl.CommandLine;
 using Perf.Etcdctl.Text;
@@ -129,6 +131,7 @@ internal static class SnapshotCommands
                 }
 
                 await file.FlushAsync(timeout.Token).ConfigureAwait(false);
+                Sync(file);
             }
 
             Log(run, "fetched snapshot", "size", Humanize.Bytes((ulong)size));
@@ -162,6 +165,19 @@ internal static class SnapshotCommands
             throw new IOException($"could not open {part} ({e.Message})");
         }
     }
+
+    // A snapshot is there for the day the disks fail: it is on the disk before we say so. The managed flush does not
+    // report a failed fsync, so the call is made directly.
+    private static void Sync(FileStream file)
+    {
+        if (FileSync(file.SafeFileHandle) != 0)
+        {
+            throw new IOException($"fsync {file.Name}: error {Marshal.GetLastPInvokeError()}");
+        }
+    }
+
+    [DllImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static extern int FileSync(SafeFileHandle file);
 
     private static void Log(Invocation run, string message, string name, string value) => run.Terminal.ErrorLine(
         $"{{\"level\":\"info\",\"ts\":\"{Variables.Now()}\",\"msg\":\"{message}\","

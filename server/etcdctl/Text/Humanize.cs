@@ -17,7 +17,11 @@ internal static class Humanize
 
         int power = (int)Math.Floor(Math.Log(bytes) / Math.Log(1000));
         double value = Math.Floor((bytes / Math.Pow(1000, power) * 10) + 0.5) / 10;
-        string format = value < 10 ? "0.0" : "0";
-        return value.ToString(format, CultureInfo.InvariantCulture) + " " + Suffixes[power];
+
+        // Go's %.0f rounds a half to the even neighbour: 20480 bytes are "20 kB".
+        string text = value < 10
+            ? value.ToString("0.0", CultureInfo.InvariantCulture)
+            : Math.Round(value, MidpointRounding.ToEven).ToString("0", CultureInfo.InvariantCulture);
+        return text + " " + Suffixes[power];
     }
 }

@@ -24,11 +24,19 @@ public sealed class EtcdProcess : IDisposable
 
     private readonly string _directory = Directory.CreateTempSubdirectory("perf-etcd-").FullName;
     private readonly string[] _arguments;
+    private readonly string _scheme;
     private Process? _process;
 
     public EtcdProcess(int port, params string[] arguments)
+        : this(port, "http", arguments)
+    {
+    }
+
+    /// <summary>With scheme https, the arguments name the certificates; health is then asked for on port + 2.</summary>
+    public EtcdProcess(int port, string scheme, string[] arguments)
     {
         Port = port;
+        _scheme = scheme;
         string peer = $"http://127.0.0.1:{port + 1}";
         _arguments =
         [
@@ -36,6 +44,7 @@ public sealed class EtcdProcess : IDisposable
             "--listen-client-urls", Url, "--advertise-client-urls", Url,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
             "--initial-cluster", "default=" + peer, "--log-level", "error", "--logger", "zap",
+            .. scheme == "http" ? Array.Empty<string>() : ["--listen-metrics-urls", HealthUrl],
             .. arguments,
         ];
         Start();
@@ -45,7 +54,9 @@ public sealed class EtcdProcess : IDisposable
 
     public string Endpoint => $"127.0.0.1:{Port}";
 
-    public string Url => $"http://127.0.0.1:{Port}";
+    public string Url => $"{_scheme}://127.0.0.1:{Port}";
+
+    private string HealthUrl => _scheme == "http" ? Url : $"http://127.0.0.1:{Port + 2}";
 
     public string TemporaryFile(string name) => Path.Combine(_directory, name);
 
@@ -66,7 +77,7 @@ public sealed class EtcdProcess : IDisposable
         {
             try
             {
-                if (http.GetStringAsync(Url + "/health").Result.Contains("true", StringComparison.Ordinal))
+                if (http.GetStringAsync(HealthUrl + "/health").Result.Contains("true", StringComparison.Ordinal))
                 {
                     return;
                 }

@@ -238,7 +238,7 @@ internal static class KeyCommands
     {
         (Bytes key, GetOptions options) = ParseGet(run.Flags, run.Args);
         await using Session session = Session.Prepare(run, Answer.Get);
-        if (options.CountOnly && session.Printer is not (FieldsPrinter or JsonPrinter))
+        if (options.CountOnly && session.Printer is not FieldsPrinter)
         {
             throw Invocation.BadArguments("--count-only is only for `--write-out=fields`");
         }

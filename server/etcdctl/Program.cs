@@ -11,16 +11,6 @@ foreach (DictionaryEntry entry in Environment.GetEnvironmentVariables())
 }
 
 using var interrupted = new CancellationTokenSource();
-void Interrupt(PosixSignalContext context)
-{
-    context.Cancel = true;
-    interrupted.Cancel();
-    // A second look for commands that do not wait for anything interruptible.
-    _ = Task.Delay(2000).ContinueWith(_ => Environment.Exit(ExitCode.Interrupted), TaskScheduler.Default);
-}
-
-using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
-using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 var terminal = new Terminal(
     Console.OpenStandardInput(),
     Console.OpenStandardOutput(),
@@ -30,7 +20,28 @@ var terminal = new Terminal(
 {
     ErrorIsScreen = !Console.IsErrorRedirected,
     MayAskTty = true,
+    IsProcess = true,
 };
+
+// The first signal asks the command to end; one that cleans up may take its time, any other (it may hang in a read of
+// standard input) has half a second. The second signal ends the process at once.
+void Interrupt(PosixSignalContext context)
+{
+    context.Cancel = true;
+    if (interrupted.IsCancellationRequested)
+    {
+        Environment.Exit(ExitCode.Interrupted);
+    }
+
+    interrupted.Cancel();
+    if (!terminal.CleansUp)
+    {
+        _ = Task.Delay(500).ContinueWith(_ => Environment.Exit(ExitCode.Interrupted), TaskScheduler.Default);
+    }
+}
+
+using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 return await Ctl.RunAsync(Arguments(args), terminal).ConfigureAwait(false);
 
 // Arguments are bytes; the runtime has decoded them as UTF-8. Where that lost something, the kernel still has them.

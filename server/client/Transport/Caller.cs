@@ -66,6 +66,10 @@ internal sealed class Caller : IAsyncDisposable
             {
                 Warn($"{path} attempt {attempt}: {e.Message}");
                 await AuthenticateAsync(token, linked.Token).ConfigureAwait(false);
+                if (attempt > 1)
+                {
+                    await Task.Delay(BackoffBetween, linked.Token).ConfigureAwait(false);
+                }
             }
             catch (EtcdException e) when (attempt < AttemptsMax && MayRepeat(e, repeat))
             {

@@ -36,6 +36,14 @@ internal sealed class Terminal
     /// <summary>True when standard error is a person's screen: then errors come with a hint.</summary>
     public bool ErrorIsScreen { get; init; }
 
+    /// <summary>
+    /// True while a command puts things right after an interruption; until then it may take its time.
+    /// </summary>
+    public bool CleansUp { get; set; }
+
+    /// <summary>True when the streams are the process's own, so that programs we start can simply share them.</summary>
+    public bool IsProcess { get; init; }
+
     /// <summary>True to read passwords from the controlling terminal when there is one.</summary>
     public bool MayAskTty { get; init; }
 

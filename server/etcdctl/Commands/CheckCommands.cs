@@ -70,6 +70,7 @@ internal static class CheckCommands
         (int rate, int clients) = PerfLoads[Load(run)];
         await using Session session = await Session.OpenAsync(run).ConfigureAwait(false);
         Bytes prefix = GoText.ToBytes(run.Text("prefix"));
+        run.Terminal.CleansUp = true;
         await RefuseExistingAsync(session, prefix, quote: "'").ConfigureAwait(false);
         var bar = new ProgressBar(run.Terminal, (int)duration.TotalSeconds);
         var load = new Workload(session.Client, prefix, keyBytes: 256, valueBytes: 1024);
@@ -133,6 +134,7 @@ internal static class CheckCommands
         (int keys, int clients) = ScaleLoads[Load(run)];
         await using Session session = await Session.OpenAsync(run).ConfigureAwait(false);
         Bytes prefix = GoText.ToBytes(run.Text("prefix"));
+        run.Terminal.CleansUp = true;
         await RefuseExistingAsync(session, prefix, quote: "").ConfigureAwait(false);
         double before = await MemoryAsync(run, session, "before").ConfigureAwait(false);
         run.Terminal.WriteLine(

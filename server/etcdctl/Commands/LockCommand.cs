@@ -25,6 +25,7 @@ internal static class LockCommand
         }
 
         await using Session session = await Session.OpenAsync(run, Answer.Get).ConfigureAwait(false);
+        run.Terminal.CleansUp = true;
         Client.Concurrency.Session lease = await Client.Concurrency.Session.OpenAsync(
             session.Client, (int)run.Flags["ttl"].Long, run.Terminal.Interrupted).ConfigureAwait(false);
         try
@@ -134,6 +135,7 @@ internal static class ElectCommand
         }
 
         await using Session session = await Session.OpenAsync(run, Answer.Get).ConfigureAwait(false);
+        run.Terminal.CleansUp = true;
         Client.Concurrency.Session lease = await Client.Concurrency.Session.OpenAsync(
             session.Client, cancellation: run.Terminal.Interrupted).ConfigureAwait(false);
         var election = new Election(lease, run.Args[0]);

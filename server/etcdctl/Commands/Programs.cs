@@ -12,8 +12,8 @@ internal static class Programs
     {
         var start = new ProcessStartInfo(words[0])
         {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
+            RedirectStandardOutput = !terminal.IsProcess,
+            RedirectStandardError = !terminal.IsProcess,
             RedirectStandardInput = true,
         };
         foreach (string word in words.Skip(1))
@@ -29,9 +29,13 @@ internal static class Programs
         terminal.Flush();
         using Process process = Process.Start(start)!;
         process.StandardInput.Close();
-        Task output = CopyAsync(process.StandardOutput.BaseStream, terminal.Write);
-        Task errors = CopyAsync(process.StandardError.BaseStream, terminal.Error);
-        await Task.WhenAll(output, errors).ConfigureAwait(false);
+        if (!terminal.IsProcess)
+        {
+            Task output = CopyAsync(process.StandardOutput.BaseStream, terminal.Write);
+            Task errors = CopyAsync(process.StandardError.BaseStream, terminal.Error);
+            await Task.WhenAll(output, errors).ConfigureAwait(false);
+        }
+
         await process.WaitForExitAsync().ConfigureAwait(false);
         terminal.Flush();
         return process.ExitCode;

@@ -29,6 +29,12 @@ internal sealed class Admission(EtcdNode node)
         return node.Raft.Leader == 0 && WantsLeader(call) ? StoreError.NoLeader : StoreError.None;
     }
 
+    /// <summary>
+    /// Waits until a token is known here that another member has given out (SURFACE AUT-13), and refuses a bad one.
+    /// </summary>
+    public ValueTask<StoreError> KnowAsync(ServerCall call) =>
+        TryToken(call, out string token) ? KnowAsync(token) : new ValueTask<StoreError>(StoreError.None);
+
     /// <summary>The client asked to be refused rather than served by a member that knows no leader.</summary>
     public static bool WantsLeader(ServerCall call) => call.TryGetHeader(HasLeaderHeader, out string value) && value == "true";
 
@@ -81,12 +87,11 @@ internal sealed class Admission(EtcdNode node)
         return error == StoreError.None ? subject.CheckAdmin() : error;
     }
 
-    private StoreError Resolve(ServerCall call, out AuthInfo info)
+    private static bool TryToken(ServerCall call, out string token)
     {
-        info = default;
-        if (!call.TryGetHeader(TokenHeader, out string token) && !call.TryGetHeader(AuthorizationHeader, out token))
+        if (!call.TryGetHeader(TokenHeader, out token) && !call.TryGetHeader(AuthorizationHeader, out token))
         {
-            return StoreError.None;
+            return false;
         }
 
         if (token.StartsWith("Bearer ", StringComparison.Ordinal))
@@ -94,7 +99,35 @@ internal sealed class Admission(EtcdNode node)
             token = token["Bearer ".Length..];
         }
 
-        TokenOutcome outcome = node.Tokens.Resolve(token, Auth.Revision, node.Pipeline.AppliedIndex, out info, out _);
+        return true;
+    }
+
+    private StoreError Resolve(ServerCall call, out AuthInfo info)
+    {
+        info = default;
+        return !TryToken(call, out string token) || Resolve(token, out info) == TokenOutcome.Valid
+            ? StoreError.None
+            : StoreError.InvalidAuthToken;
+    }
+
+    private TokenOutcome Resolve(string token, out AuthInfo info) =>
+        node.Tokens.Resolve(token, Auth.Revision, node.Pipeline.AppliedIndex, out info, out _);
+
+    private async ValueTask<StoreError> KnowAsync(string token)
+    {
+        TokenOutcome outcome = Resolve(token, out _);
+        if (outcome == TokenOutcome.NotYetApplied)
+        {
+            // Whoever holds the token was told of its entry, so it is committed: a linearizable read comes behind it.
+            StoreError error = await node.LinearizableAsync().ConfigureAwait(false);
+            if (error != StoreError.None)
+            {
+                return error;
+            }
+
+            outcome = Resolve(token, out _);
+        }
+
         return outcome == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
     }
 }

@@ -1,5 +1,8 @@
 using Perf.Grpc;
 using Perf.Node;
+using Perf.Rpc.Access;
+using Perf.Rpc.Http;
+using Perf.Rpc.Http.Gateway;
 
 namespace Perf.Rpc;
 
@@ -15,17 +18,19 @@ public sealed class ClientListener : IAsyncDisposable
     public ClientListener(EtcdNode node)
     {
         _node = node;
-        var router = new GrpcRouter();
+        var services = new GrpcRouter();
         var admission = new Admission(node);
         var proposals = new Proposals(node, admission);
         var maintenance = new MaintenanceService(node, admission, proposals);
-        new KvService(node, admission, proposals).Map(router);
-        new WatchService(node, admission).Map(router);
-        new LeaseService(node, admission, proposals).Map(router);
-        maintenance.Map(router);
-        new ClusterService(node, admission).Map(router);
-        new HealthService().Map(router);
-        var http = new Http.ClientHttp(node);
+        new KvService(node, admission, proposals).Map(services);
+        new WatchService(node, admission).Map(services);
+        new LeaseService(node, admission, proposals).Map(services);
+        maintenance.Map(services);
+        new ClusterService(node, admission).Map(services);
+        new AuthService(node, admission, proposals).Map(services);
+        new HealthService().Map(services);
+        GrpcRouter router = new AccessGuard(node, admission).Around(services);
+        var http = new ClientHttp(node, new JsonGateway(node, router));
         _server = new GrpcServer(
             new GrpcServerOptions
             {

@@ -43,8 +43,15 @@ internal sealed class WatchService(EtcdNode node, Admission admission)
                     break;
                 }
 
-                if (first == stream.Completed || !await read.ConfigureAwait(false))
+                if (first == stream.Completed)
                 {
+                    break;
+                }
+
+                if (!await read.ConfigureAwait(false))
+                {
+                    // The client asks for nothing more; what it has asked for goes on.
+                    leaderLost = await RemainAsync(stream, guard, call.Cancelled).ConfigureAwait(false);
                     break;
                 }
 
@@ -66,6 +73,14 @@ internal sealed class WatchService(EtcdNode node, Admission admission)
         {
             StatusMapping.Fail(call, StoreError.NoLeader);
         }
+    }
+
+    /// <summary>Until the stream ends, the client goes or, that is true, the leader is lost.</summary>
+    private static async Task<bool> RemainAsync(WatchStream stream, LeaderGuard? guard, CancellationToken cancelled)
+    {
+        var gone = Task.Delay(Timeout.Infinite, cancelled);
+        Task first = await Task.WhenAny(gone, stream.Completed, guard?.Lost ?? gone).ConfigureAwait(false);
+        return guard is not null && first == guard.Lost;
     }
 
     private static bool Handle(WatchStream stream, in ReadOnlySequence<byte> message)

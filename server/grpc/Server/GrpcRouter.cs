@@ -21,7 +21,8 @@ public sealed class GrpcRouter
         _services.Add(method.Service);
     }
 
-    internal bool TryFind(string path, [NotNullWhen(true)] out GrpcMethod? method) => _methods.TryGetValue(path, out method);
+    /// <summary>The method served at a path. Any thread.</summary>
+    public bool TryFind(string path, [NotNullWhen(true)] out GrpcMethod? method) => _methods.TryGetValue(path, out method);
 
     /// <summary>What grpc-go says about a path nobody serves.</summary>
     internal string DescribeUnknown(string path)
@@ -85,18 +86,23 @@ public sealed class GrpcMethod
 
     public long BytesSent => Volatile.Read(ref _bytesSent);
 
-    internal GrpcHandler Handler { get; }
+    /// <summary>Serves a call; whoever calls it counts it too.</summary>
+    public GrpcHandler Handler { get; }
 
-    internal int ReceiveBytesMax { get; }
+    /// <summary>Limit of a request message; below zero the server's.</summary>
+    public int ReceiveBytesMax { get; }
 
     /// <summary>Calls that ended with that status. Any thread.</summary>
     public long Handled(StatusCode code) => Volatile.Read(ref _handled[(int)code]);
 
-    internal void CountStart() => Interlocked.Increment(ref _started);
+    /// <summary>For whoever runs <see cref="Handler"/>. Any thread.</summary>
+    public void CountStart() => Interlocked.Increment(ref _started);
 
-    internal void CountEnd(StatusCode code) => Interlocked.Increment(ref _handled[(int)code]);
+    /// <summary>For whoever runs <see cref="Handler"/>. Any thread.</summary>
+    public void CountEnd(StatusCode code) => Interlocked.Increment(ref _handled[(int)code]);
 
-    internal void CountReceived(long messages, long bytes)
+    /// <summary>For whoever runs <see cref="Handler"/>. Any thread.</summary>
+    public void CountReceived(long messages, long bytes)
     {
         if (messages != 0)
         {
@@ -105,7 +111,8 @@ public sealed class GrpcMethod
         }
     }
 
-    internal void CountSent(long messages, long bytes)
+    /// <summary>For whoever runs <see cref="Handler"/>. Any thread.</summary>
+    public void CountSent(long messages, long bytes)
     {
         if (messages != 0)
         {

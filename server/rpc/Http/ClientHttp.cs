@@ -1,17 +1,24 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Perf.Node;
+using Perf.Rpc.Http.Gateway;
 using Perf.Store;
 using Perf.Store.Maintenance;
 
 namespace Perf.Rpc.Http;
 
 /// <summary>Plain HTTP on the client port.</summary>
-internal sealed class ClientHttp(EtcdNode node)
+internal sealed class ClientHttp(EtcdNode node, JsonGateway? gateway)
 {
     public Task Serve(HttpContext context)
     {
-        switch (context.Request.Path.Value)
+        string path = context.Request.Path.Value ?? "";
+        if (gateway is not null && JsonGateway.Owns(path))
+        {
+            return gateway.ServeAsync(context);
+        }
+
+        switch (path)
         {
             case "/health":
                 return HealthAsync(context);

@@ -1,0 +1,75 @@
+using Perf.Grpc;
+using Perf.Node;
+using Perf.Store;
+using Perf.Store.Auth;
+
+namespace Perf.Rpc.Access;
+
+/// <summary>
+/// Stands before every handler. While auth is off that is one look at a field; while it is on, the token is known
+/// here (waited for if its entry is not applied yet) and the row of <see cref="AccessTable"/> is enforced.
+/// </summary>
+internal sealed class AccessGuard(EtcdNode node, Admission admission)
+{
+    private const string BarePrefix = "auth: ";
+
+    private readonly AuthStore _auth = node.State.Machine.Auth;
+
+    /// <summary>The same methods, each behind its row. A method without a row is a mistake that must not serve.</summary>
+    public GrpcRouter Around(GrpcRouter services)
+    {
+        var guarded = new GrpcRouter();
+        foreach (GrpcMethod method in services.Methods)
+        {
+            if (!AccessTable.TryFind(method.Path, out AccessRule rule))
+            {
+                throw new InvalidOperationException($"{method.Path} has no row in the access table");
+            }
+
+            guarded.Map(method.Path, method.Kind, Around(method.Handler, rule), method.ReceiveBytesMax);
+        }
+
+        return guarded;
+    }
+
+    private GrpcHandler Around(GrpcHandler handler, AccessRule rule) =>
+        rule == AccessRule.Open ? handler : call => _auth.Enabled ? CheckedAsync(call, handler, rule) : handler(call);
+
+    private async ValueTask CheckedAsync(ServerCall call, GrpcHandler handler, AccessRule rule)
+    {
+        StoreError error = await admission.KnowAsync(call).ConfigureAwait(false);
+        if (error == StoreError.None)
+        {
+            error = rule switch
+            {
+                AccessRule.User => RequireUser(call),
+                AccessRule.Root or AccessRule.RootBare => admission.RequireRoot(call),
+                _ => StoreError.None,
+            };
+        }
+
+        if (error == StoreError.None)
+        {
+            await handler(call).ConfigureAwait(false);
+            return;
+        }
+
+        bool bare = rule == AccessRule.RootBare
+            && node.Config.SpeakAs < Store.Membership.SpeakAs.V36
+            && error is StoreError.PermissionDenied or StoreError.UserEmpty or StoreError.UserNotFound;
+        StatusMapping.Fail(call, error, bare ? BarePrefix + BareText(error) : null);
+    }
+
+    private static string BareText(StoreError error) => error switch
+    {
+        StoreError.PermissionDenied => "permission denied",
+        StoreError.UserEmpty => "user name is empty",
+        _ => "user not found",
+    };
+
+    private StoreError RequireUser(ServerCall call)
+    {
+        StoreError error = admission.Identify(call, out Node.Consensus.RequestIdentity who);
+        return error == StoreError.None && who.User.IsEmpty ? StoreError.UserEmpty : error;
+    }
+}

@@ -87,6 +87,18 @@ internal sealed class Admission(EtcdNode node)
         return error == StoreError.None ? subject.CheckAdmin() : error;
     }
 
+    /// <summary>Refuses those without a name while auth is on.</summary>
+    public StoreError RequireUser(ServerCall call)
+    {
+        if (!Auth.Enabled)
+        {
+            return StoreError.None;
+        }
+
+        StoreError error = Identify(call, out RequestIdentity who);
+        return error == StoreError.None && who.User.IsEmpty ? StoreError.UserEmpty : error;
+    }
+
     private static bool TryToken(ServerCall call, out string token)
     {
         if (!call.TryGetHeader(TokenHeader, out token) && !call.TryGetHeader(AuthorizationHeader, out token))

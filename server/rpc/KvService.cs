@@ -196,13 +196,7 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
 
     private async ValueTask Compact(ServerCall call)
     {
-        StoreError error = admission.RequireRoot(call);
-        ProposalDraft draft = default;
-        if (error == StoreError.None)
-        {
-            error = proposals.Draft(call, InternalField.Compaction, out draft);
-        }
-
+        StoreError error = proposals.Draft(call, InternalField.Compaction, out ProposalDraft draft);
         if (error != StoreError.None)
         {
             StatusMapping.Fail(call, error);

@@ -68,7 +68,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
             return default;
         }
 
-        StoreError error = alarm.Action == AlarmAction.Get ? StoreError.None : admission.RequireRoot(call);
+        StoreError error = alarm.Action == AlarmAction.Get ? admission.RequireUser(call) : admission.RequireRoot(call);
         if (error != StoreError.None)
         {
             StatusMapping.Fail(call, error);
@@ -95,7 +95,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
     private async ValueTask Defragment(ServerCall call)
     {
-        StoreError error = admission.RequireRoot(call);
+        StoreError error = admission.Admit(call);
         if (error == StoreError.None)
         {
             await node.DefragmentAsync().ConfigureAwait(false);
@@ -109,7 +109,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
     private async ValueTask Hash(ServerCall call)
     {
-        StoreError error = admission.RequireRoot(call);
+        StoreError error = admission.Admit(call);
         if (error != StoreError.None)
         {
             StatusMapping.Fail(call, error);
@@ -122,7 +122,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
     private ValueTask HashKv(ServerCall call)
     {
-        StoreError error = admission.RequireRoot(call);
+        StoreError error = admission.Admit(call);
         HashKVRequest request = HashKVRequest.Parser.ParseFrom(call.Message);
         HashKvResult result = default;
         if (error == StoreError.None)
@@ -166,7 +166,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
     private async ValueTask Snapshot(ServerCall call)
     {
-        StoreError error = admission.RequireRoot(call);
+        StoreError error = admission.Admit(call, learnerServes: true);
         if (error != StoreError.None)
         {
             StatusMapping.Fail(call, error);

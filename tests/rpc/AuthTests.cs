@@ -72,6 +72,7 @@ public sealed class AuthTests : IAsyncLifetime
             Auth + "UserChangePassword", new AuthUserChangePasswordRequest { Name = "root", Password = Secret + "2" }, root);
         Assert.NotEmpty(await TokenAsync("root", Secret + "2"));
 
+        await _server.StopAsync();
         byte[] secret = System.Text.Encoding.UTF8.GetBytes(Secret);
         foreach (string file in Directory.EnumerateFiles(
             _server.Node.Config.DataDir, "*", SearchOption.AllDirectories))

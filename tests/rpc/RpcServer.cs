@@ -46,6 +46,7 @@ public sealed class RpcServer : IAsyncLifetime
             DataDir = Path.Combine(_directory, "data"),
             HeartbeatMs = 10,
             ElectionMs = 100,
+            ListenPeerUrls = [new Uri("http://127.0.0.1:0")],
             ListenClientUrls = [Url],
             AdvertiseClientUrls = [Url.OriginalString],
             BcryptCost = 4,
@@ -62,11 +63,23 @@ public sealed class RpcServer : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
+        await StopAsync();
+        Directory.Delete(_directory, recursive: true);
+    }
+
+    /// <summary>Ends the member; its files stay until the end of the test.</summary>
+    public async Task StopAsync()
+    {
+        if (_listener is null)
+        {
+            return;
+        }
+
         Http.Dispose();
         await Channel.DisposeAsync();
-        await _listener!.DisposeAsync();
+        await _listener.DisposeAsync();
         await _node!.DisposeAsync();
-        Directory.Delete(_directory, recursive: true);
+        _listener = null;
     }
 
     /// <summary>A unary call over gRPC; throws <see cref="RpcException"/>.</summary>

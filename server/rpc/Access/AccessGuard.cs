@@ -42,7 +42,7 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission)
         {
             error = rule switch
             {
-                AccessRule.User => RequireUser(call),
+                AccessRule.User => admission.RequireUser(call),
                 AccessRule.Root or AccessRule.RootBare => admission.RequireRoot(call),
                 _ => StoreError.None,
             };
@@ -66,10 +66,4 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission)
         StoreError.UserEmpty => "user name is empty",
         _ => "user not found",
     };
-
-    private StoreError RequireUser(ServerCall call)
-    {
-        StoreError error = admission.Identify(call, out Node.Consensus.RequestIdentity who);
-        return error == StoreError.None && who.User.IsEmpty ? StoreError.UserEmpty : error;
-    }
 }

@@ -13,6 +13,14 @@ internal sealed class JsonSplitter(PipeReader body, int bytesMax)
         {
             ReadResult read = await body.ReadAsync(cancelled).ConfigureAwait(false);
             ReadOnlySequence<byte> buffer = read.Buffer;
+            string? fault = Fault(buffer);
+            if (fault is not null)
+            {
+                // Read as far as it came: the connection serves the next request.
+                body.AdvanceTo(buffer.End);
+                throw new JsonError(fault);
+            }
+
             if (TryTake(buffer, out byte[]? value, out SequencePosition behind))
             {
                 body.AdvanceTo(behind);
@@ -36,22 +44,30 @@ internal sealed class JsonSplitter(PipeReader body, int bytesMax)
         }
     }
 
+    /// <summary>Why what begins here is no object; null when it is one or has not begun.</summary>
+    private static string? Fault(in ReadOnlySequence<byte> buffer)
+    {
+        var reader = new SequenceReader<byte>(buffer);
+        reader.AdvancePastAny((byte)' ', (byte)'\t', (byte)'\r', (byte)'\n');
+        if (!reader.TryPeek(out byte first) || first == (byte)'{')
+        {
+            return null;
+        }
+
+        return first is (byte)'[' or (byte)'"' || char.IsAsciiDigit((char)first)
+            ? "json: cannot unmarshal value into Go value of type map[string]json.RawMessage"
+            : $"invalid character '{(char)first}' looking for beginning of value";
+    }
+
     private static bool TryTake(in ReadOnlySequence<byte> buffer, out byte[]? value, out SequencePosition behind)
     {
         value = null;
         behind = buffer.End;
         var reader = new SequenceReader<byte>(buffer);
         reader.AdvancePastAny((byte)' ', (byte)'\t', (byte)'\r', (byte)'\n');
-        if (!reader.TryPeek(out byte first))
+        if (reader.End)
         {
             return false;
-        }
-
-        if (first != (byte)'{')
-        {
-            throw new JsonError(first == (byte)'[' || first == (byte)'"' || char.IsAsciiDigit((char)first)
-                ? "json: cannot unmarshal value into Go value of type map[string]json.RawMessage"
-                : $"invalid character '{(char)first}' looking for beginning of value");
         }
 
         SequencePosition start = reader.Position;

@@ -18,6 +18,18 @@ public sealed class MembershipTests
     }
 
     [Fact]
+    public void The_three_of_the_clustering_guide_get_the_ids_it_prints()
+    {
+        // With token etcd-cluster-1 on all three. The guide gives each its own token; then none finds the others.
+        const string Members =
+            "etcd-1=http://192.168.56.101:2380,etcd-4=http://192.168.56.104:2380,etcd-5=http://192.168.56.105:2380";
+        InitialCluster cluster = InitialCluster.Parse(Members, "etcd-cluster-1");
+        Assert.Equal(
+            ["11796896800e7f4d", "6c7e4d4a727fd015", "e544486745ceaf82"], cluster.Members.Select(m => MemberIds.Hex(m.Id)));
+        Assert.NotEqual(cluster.ClusterId, InitialCluster.Parse(Members, "etcd-cluster-4").ClusterId);
+    }
+
+    [Fact]
     public async Task A_member_is_added_follows_and_is_removed_for_good()
     {
         await using TestCluster cluster = await TestCluster.StartAsync(3);

@@ -39,6 +39,11 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public EtcdNode Leader => _running.Values.First(n => n.IsLeader);
 
+    /// <summary>Silent, unless PERF_TEST_LOG asks for more.</summary>
+    public static Log LogOf(string name) => Environment.GetEnvironmentVariable("PERF_TEST_LOG") is { Length: > 0 }
+        ? new Log(new Lines(name), LogLevel.Info, TimeProvider.System)
+        : Log.None;
+
     public static int NextPort() => Interlocked.Increment(ref s_nextPort);
 
     public static TestCluster Of(int count) => new(count);
@@ -93,10 +98,7 @@ internal sealed class TestCluster : IAsyncDisposable
     {
         ServerConfig config = Config(name);
         config.NewCluster = !joins;
-        var log = Environment.GetEnvironmentVariable("PERF_TEST_LOG") is { Length: > 0 }
-            ? new Log(new Lines(name), LogLevel.Info, TimeProvider.System)
-            : Log.None;
-        EtcdNode node = EtcdNode.Start(config, log, TimeProvider.System);
+        EtcdNode node = EtcdNode.Start(config, LogOf(name), TimeProvider.System);
         lock (_running)
         {
             _running[name] = node;

@@ -85,6 +85,12 @@ internal static class ServerProcess
             log.Fatal("failed to start etcd", ("error", e));
             return RefusedCode;
         }
+        catch (Exception e)
+        {
+            // Our own mistake: the process's boundary is where such a thing ends.
+            log.Fatal("member failed", ("error", e.ToString()));
+            return BrokenCode;
+        }
 
         log.Info("closed etcd server", ("name", config.Name), ("data-dir", config.DataDir));
         return StoppedCode;

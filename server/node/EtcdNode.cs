@@ -246,14 +246,6 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         Member self = cluster.Find(config.Name)
             ?? throw new StartRefusedException(
                 $"couldn't find local name \"{config.Name}\" in the initial cluster configuration");
-        if (!self.PeerUrls.Order(StringComparer.Ordinal)
-            .SequenceEqual(config.AdvertisePeerUrls.Order(StringComparer.Ordinal)))
-        {
-            throw new StartRefusedException(
-                $"--initial-cluster has {config.InitialCluster} but missing from"
-                + $" --initial-advertise-peer-urls={string.Join(',', config.AdvertisePeerUrls)}");
-        }
-
         memberId = self.Id;
         return cluster;
     }

@@ -36,6 +36,12 @@ public sealed class ClientListener : IAsyncDisposable
             {
                 Endpoints = [.. node.Config.ListenClientUrls.Select(url => new ListenEndpoint { Url = url.OriginalString })],
                 ReceiveBytesMax = node.Config.MaxRequestBytes + ReceiveSlackBytes,
+                StreamsPerConnectionMax = node.Config.MaxConcurrentStreams,
+                KeepAliveMinTime = node.Config.GrpcKeepAliveMinTime,
+                KeepAliveInterval = node.Config.GrpcKeepAliveInterval,
+                KeepAliveTimeout = node.Config.GrpcKeepAliveTimeout,
+                ReusePort = node.Config.SocketReusePort,
+                ReuseAddress = node.Config.SocketReuseAddress,
                 Fallback = http.Serve,
                 Trouble = (what, e) => node.Log.Warn(what, ("error", e?.Message)),
             },

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Perf.Node.Cluster;
@@ -14,6 +15,13 @@ public static class BootstrapRules
     /// <summary>Throws <see cref="StartRefusedException"/> with etcd's text.</summary>
     public static void Verify(ServerConfig config, Log log)
     {
+        DiscoverySettings discovery = config.Discovery;
+        if (discovery.Url.Length > 0 || discovery.SrvDomain.Length > 0 || discovery.Endpoints.Count > 0)
+        {
+            throw new StartRefusedException(
+                "discovery is not served by this server yet; name the founding members with --initial-cluster");
+        }
+
         Dictionary<string, SortedSet<string>> members = Parse(config.InitialCluster);
         if (!members.TryGetValue(config.Name, out SortedSet<string>? own))
         {
@@ -123,7 +131,7 @@ public static class BootstrapRules
             try
             {
                 IPAddress address = IPAddress.TryParse(host, out IPAddress? ip) ? ip : Dns.GetHostAddresses(host)[0];
-                return $"{scheme}://{new IPEndPoint(address, int.Parse(port, System.Globalization.CultureInfo.InvariantCulture))}";
+                return $"{scheme}://{new IPEndPoint(address, int.Parse(port, CultureInfo.InvariantCulture))}";
             }
             catch (SocketException e) when (DateTime.UtcNow < end)
             {

@@ -17,19 +17,20 @@ public static class ConfigReader
         var config = new ServerConfig { DataDir = "" };
         var given = new Dictionary<string, string>(StringComparer.Ordinal);
         var notes = new List<ConfigNote>();
-        CommandLine.Result line = CommandLine.Read(arguments, config, given, notes);
-        switch (line.Outcome)
-        {
-            case CommandLine.Outcome.HelpWanted:
-                return End(0, output: HelpText.Flags(), complaint: HelpText.Usage);
-            case CommandLine.Outcome.Misspelt:
-                return End(MisspeltCode, complaint: $"{line.Complaint}\n{HelpText.Usage}");
-            default:
-                break;
-        }
-
+        bool fromFile = false;
         try
         {
+            CommandLine.Result line = CommandLine.Read(arguments, config, given, notes);
+            switch (line.Outcome)
+            {
+                case CommandLine.Outcome.HelpWanted:
+                    return End(0, output: HelpText.Flags(), complaint: HelpText.Usage);
+                case CommandLine.Outcome.Misspelt:
+                    return End(MisspeltCode, complaint: $"{line.Complaint}\n{HelpText.Usage}");
+                default:
+                    break;
+            }
+
             if (line.Positional is { } positional)
             {
                 throw new ConfigException($"'{positional}' is not a valid flag");
@@ -42,6 +43,7 @@ public static class ConfigReader
 
             if (FileNamed(given, environment) is { } path)
             {
+                fromFile = true;
                 config = new ServerConfig { DataDir = "" };
                 given.Clear();
                 ConfigFile.Read(path, config, given);
@@ -49,18 +51,13 @@ public static class ConfigReader
                     LogLevel.Info,
                     "loaded server configuration, other configuration command line flags and environment variables will be ignored if provided",
                     ("path", path)));
-                Complete(config, given, fromFile: true, notes);
             }
-            else
+            else if (!EnvironmentVariables.Read(environment, config, given, notes))
             {
-                if (!EnvironmentVariables.Read(environment, config, given, notes))
-                {
-                    return End(RefusedCode);
-                }
-
-                Complete(config, given, fromFile: false, notes);
+                return End(RefusedCode);
             }
 
+            Complete(config, given, fromFile, notes);
             ConfigRules.Verify(config, given, notes);
         }
         catch (Exception e) when (e is ConfigException or FormatException)
@@ -77,7 +74,7 @@ public static class ConfigReader
                 LogLevel.Warn, "'data-dir' was empty; using default", ("data-dir", config.DataDir)));
         }
 
-        WarnOfUse(given, notes);
+        WarnOfUse(given, fromFile, notes);
         return new ConfigReading { Config = config, Given = given, Notes = notes };
 
         ConfigReading End(int code, string output = "", string complaint = "") =>
@@ -134,11 +131,12 @@ public static class ConfigReader
         return least;
     }
 
-    private static void WarnOfUse(Dictionary<string, string> given, List<ConfigNote> notes)
+    /// <summary>Deprecated flags in a file go without a word, as etcd lets them.</summary>
+    private static void WarnOfUse(Dictionary<string, string> given, bool fromFile, List<ConfigNote> notes)
     {
         foreach (string name in given.Keys.Order(StringComparer.Ordinal))
         {
-            if (FlagTable.Deprecated.Contains(name))
+            if (!fromFile && FlagTable.Deprecated.Contains(name))
             {
                 notes.Add(new ConfigNote(
                     LogLevel.Warn, $"--{name} is deprecated in 3.5 and will be decommissioned in 3.6."));

@@ -20,7 +20,9 @@ internal static class EtcdUrls
         return [.. urls];
     }
 
-    /// <summary>The same for addresses to listen on.</summary>
+    /// <summary>
+    /// The same for addresses to listen on. Throws <see cref="ConfigException"/> besides, for those that nobody could.
+    /// </summary>
     public static IReadOnlyList<Uri> ParseListen(string text) => [.. Parse(text).Select(ToUri)];
 
     /// <summary>Throws <see cref="ConfigException"/> where a URL cannot be bound: names other than localhost cannot.</summary>
@@ -113,6 +115,9 @@ internal static class EtcdUrls
         && !host.Contains('%', StringComparison.Ordinal)
         && (ip.AddressFamily == AddressFamily.InterNetworkV6 || host.Count(c => c == '.') == 3);
 
+    private static bool IsScheme(string text) =>
+        char.IsAsciiLetter(text[0]) && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '+' or '-' or '.');
+
     private static void Check(string url)
     {
         int colon = url.IndexOf(':', StringComparison.Ordinal);
@@ -122,7 +127,7 @@ internal static class EtcdUrls
             throw new FormatException($"parse {GoText.Quote(url)}: missing protocol scheme");
         }
 
-        if (colon > 0 && !(char.IsAsciiLetter(scheme[0]) && scheme.All(c => char.IsAsciiLetterOrDigit(c) || c is '+' or '-' or '.')))
+        if (colon > 0 && !IsScheme(scheme))
         {
             throw new FormatException($"parse {GoText.Quote(url)}: first path segment in URL cannot contain colon");
         }
@@ -163,5 +168,5 @@ internal static class EtcdUrls
     private static Uri ToUri(string url) =>
         Uri.TryCreate(url, UriKind.Absolute, out Uri? uri)
             ? uri
-            : throw new FormatException($"parse {GoText.Quote(url)}: not an address to listen on");
+            : throw new ConfigException($"expected IP in URL for binding ({url})");
 }

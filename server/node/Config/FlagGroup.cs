@@ -13,8 +13,8 @@ internal sealed class FlagGroup(string title)
     public IReadOnlyList<Flag> Flags => _flags;
 
     public void Text(
-        string name, string shown, string help, Action<ServerConfig, string> set, string? file = null, string? twinOf = null) =>
-        Add(name, FlagKind.Text, shown, help, set, file, twinOf);
+        string name, string shown, string help, Action<ServerConfig, string> set, string? file = null) =>
+        Add(name, FlagKind.Text, shown, help, set, file);
 
     public void Choice(
         string name, string shown, string help, string[] choices, Action<ServerConfig, string> set, bool quoteRefused = false) =>
@@ -31,20 +31,20 @@ internal sealed class FlagGroup(string title)
             emptyKeepsDefault: true);
 
     public void Switch(
-        string name, bool shown, string help, Action<ServerConfig, bool> set, string? file = null, string? twinOf = null) =>
-        Add(name, FlagKind.Switch, shown ? "true" : "false", help, (c, v) => set(c, GoText.ParseBool(v)), file, twinOf);
+        string name, bool shown, string help, Action<ServerConfig, bool> set, string? file = null) =>
+        Add(name, FlagKind.Switch, shown ? "true" : "false", help, (c, v) => set(c, GoText.ParseBool(v)), file);
 
     public void Unsigned(
-        string name, string shown, string help, Action<ServerConfig, ulong> set, string? file = null, string? twinOf = null, ulong max = ulong.MaxValue) =>
-        Add(name, FlagKind.Number, shown, help, (c, v) => set(c, GoText.ParseUnsigned(v, max)), file, twinOf);
+        string name, string shown, string help, Action<ServerConfig, ulong> set, ulong max = ulong.MaxValue, string? file = null) =>
+        Add(name, FlagKind.Number, shown, help, (c, v) => set(c, GoText.ParseUnsigned(v, max)), file);
 
     public void Signed(
-        string name, string shown, string help, Action<ServerConfig, long> set, string? file = null, string? twinOf = null) =>
-        Add(name, FlagKind.Number, shown, help, (c, v) => set(c, GoText.ParseSigned(v)), file, twinOf);
+        string name, string shown, string help, Action<ServerConfig, long> set, string? file = null) =>
+        Add(name, FlagKind.Number, shown, help, (c, v) => set(c, GoText.ParseSigned(v)), file);
 
     public void Duration(
-        string name, string shown, string help, Action<ServerConfig, TimeSpan> set, string? file = null, string? twinOf = null) =>
-        Add(name, FlagKind.Duration, shown, help, (c, v) => set(c, GoText.ParseDuration(v)), file, twinOf);
+        string name, string shown, string help, Action<ServerConfig, TimeSpan> set, string? file = null) =>
+        Add(name, FlagKind.Duration, shown, help, (c, v) => set(c, GoText.ParseDuration(v)), file);
 
     public void List(
         string name, string shown, string help, Action<ServerConfig, IReadOnlyList<string>> set, string? file = null) =>
@@ -114,7 +114,6 @@ internal sealed class FlagGroup(string title)
         string help,
         Action<ServerConfig, string> set,
         string? file = null,
-        string? twinOf = null,
         bool emptyKeepsDefault = false) =>
         _flags.Add(new Flag
         {
@@ -124,7 +123,6 @@ internal sealed class FlagGroup(string title)
             Help = help,
             Group = Title,
             FileKey = file ?? name,
-            TwinOf = twinOf,
             EmptyKeepsDefault = emptyKeepsDefault,
             Set = set,
         });

@@ -2,7 +2,7 @@ using Perf.Store.Membership;
 
 namespace Perf.Node.Config;
 
-/// <summary>The rows themselves.</summary>
+/// <summary>The rows themselves: one setting, one line, however long.</summary>
 public static partial class FlagTable
 {
     private static int ToInt(ulong value) => (int)Math.Min(value, int.MaxValue);

@@ -51,7 +51,8 @@ public static class LogOutputs
             return names.Count == 1
                 ? JournalOutput.Open(new StreamOutput(Console.OpenStandardError()))
                 : throw new ConfigException(
-                    $"running with systemd/journal but other '--log-outputs' values ({GoText.Quote(names)}) are configured with 'default'; override 'default' value with something else");
+                    $"running with systemd/journal but other '--log-outputs' values ({GoText.Quote(names)}) are configured with"
+                    + " 'default'; override 'default' value with something else");
         }
 
         if (names.Contains(Nowhere))
@@ -85,7 +86,8 @@ public static class LogOutputs
         {
             return rotation is not null
                 ? new RotatingFile(name, rotation, time)
-                : new StreamOutput(new FileStream(name, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete));
+                : new StreamOutput(
+                    new FileStream(name, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -18,6 +18,7 @@ internal sealed class RotatingFile : ILogOutput, IDisposable
     private readonly LogRotation _rotation;
     private readonly TimeProvider _time;
     private FileStream? _file;
+    private int _tidyRequests;
 
     public RotatingFile(string path, LogRotation rotation, TimeProvider time)
     {
@@ -98,11 +99,35 @@ internal sealed class RotatingFile : ILogOutput, IDisposable
 
         File.Move(_path, aside);
         _file = Open();
-        Tidy();
+
+        // Not here: whoever writes a line does not wait for a hundred megabytes to be compressed.
+        if (Interlocked.Increment(ref _tidyRequests) == 1)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static file => file.Tidy(), this, preferLocal: false);
+        }
+    }
+
+    /// <summary>Tidies until nobody has asked meanwhile; what fails is left for the next rotation.</summary>
+    private void Tidy()
+    {
+        int requests;
+        do
+        {
+            requests = Volatile.Read(ref _tidyRequests);
+            try
+            {
+                TidyBackups();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // A file of a later rotation finds it again.
+            }
+        }
+        while (Interlocked.CompareExchange(ref _tidyRequests, 0, requests) != requests);
     }
 
     /// <summary>Deletes what is too old or too many, and compresses the rest.</summary>
-    private void Tidy()
+    private void TidyBackups()
     {
         List<(string Path, DateTime Time)> backups = Backups();
         DateTimeOffset now = _rotation.LocalTime ? _time.GetLocalNow() : _time.GetUtcNow();

@@ -28,7 +28,6 @@ public sealed partial class EtcdNode : IPeerOwner
     private readonly LogReader _logReader;
     private PeerListener? _peerListener;
     private SnapshotSender? _snapshotSender;
-    private long _hastenedTicks;
     private bool _isHastened;
 
     /// <summary>Since when a member's streams come in (clock ticks); 0: they do not. Our own id: always.</summary>
@@ -172,10 +171,10 @@ public sealed partial class EtcdNode : IPeerOwner
     }
 
     /// <summary>
-    /// At the start nobody leads, and one who has not been told so would wait a whole election timeout. A lone voter
-    /// need not wait at all; others run the clock forward once they hear somebody, up to two ticks before the end.
+    /// At the start nobody leads, and one who has not been told so would wait a whole election timeout. Members run the
+    /// clock forward once they hear somebody, up to two ticks before the end. (A lone voter does not wait at all.)
     /// </summary>
-    private void HastenElection(long now)
+    private void HastenElection()
     {
         if (_isHastened)
         {
@@ -188,16 +187,7 @@ public sealed partial class EtcdNode : IPeerOwner
             return;
         }
 
-        MembershipView members = State.Machine.Members.Current;
-        if (members.VoterIds.SequenceEqual([MemberId]))
-        {
-            if (now - _hastenedTicks > ToTicks(TimeSpan.FromMilliseconds(Config.ElectionMs)))
-            {
-                _hastenedTicks = now;
-                Pipeline.OnCore(core => core.Campaign());
-            }
-        }
-        else if (!Config.InitialElectionTickAdvance)
+        if (!Config.InitialElectionTickAdvance)
         {
             _isHastened = true;
         }
@@ -213,6 +203,22 @@ public sealed partial class EtcdNode : IPeerOwner
                 }
             });
         }
+    }
+
+    /// <summary>
+    /// A leader whose log has been stuck for an election timeout cannot commit, but its heartbeats would keep the group
+    /// from electing one that can.
+    /// </summary>
+    private void GiveUpStalledLeadership()
+    {
+        long since = Pipeline.WalLoop.BusySince;
+        if (since == 0 || !IsLeader || Environment.TickCount64 - since <= Config.ElectionMs || _peers is null)
+        {
+            return;
+        }
+
+        Log.Warn("the log's disk has been stuck for an election timeout; stepping down");
+        Pipeline.OnCore(core => core.StepDown());
     }
 
     /// <summary>A leader that stops lets somebody else lead first: nobody has to wait for an election timeout.</summary>

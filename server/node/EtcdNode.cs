@@ -376,7 +376,8 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             long now = Clock.GetTimestamp();
             Pipeline.Expire(now, ToTicks(ReadRetryInterval), StoreError.Timeout);
             _topology.Apply.Set();
-            HastenElection(now);
+            HastenElection();
+            GiveUpStalledLeadership();
             _housekeeper.Turn(now);
             _autoCompactor?.Turn();
             _snapshots.Turn();

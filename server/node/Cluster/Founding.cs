@@ -6,6 +6,7 @@ using Perf.Node.Consensus;
 using Perf.Node.Logging;
 using Perf.Raft;
 using Perf.Store.Membership;
+using ConfChange = Perf.Raft.ConfChange;
 
 namespace Perf.Node.Cluster;
 
@@ -106,12 +107,65 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
         }
 
         raft.HardState = hard;
+        if (config.ForceNewCluster)
+        {
+            BecomeAlone(wal, raft, replay, start.ConfState);
+        }
+
         log.Info(
             "restarting local member",
             ("cluster-id", MemberIds.Hex(wal.ClusterId)),
             ("local-member-id", MemberIds.Hex(wal.NodeId)),
             ("commit-index", hard.Commit));
         return new StartState { Wal = wal, Raft = raft, Snapshot = snapshot };
+    }
+
+    /// <summary>
+    /// --force-new-cluster: what is not committed is dropped, and everybody else is removed by entries that count as
+    /// committed, the way etcd does it. The data stays.
+    /// </summary>
+    private void BecomeAlone(WalLog wal, RestoredState raft, Replay replay, Raft.ConfState atStart)
+    {
+        HardState hard = raft.HardState;
+        if (raft.LastIndex > hard.Commit)
+        {
+            log.Info("discarding uncommitted WAL entries", ("entries", raft.LastIndex - hard.Commit));
+            raft.TruncateFrom(hard.Commit + 1);
+        }
+
+        var ids = new SortedSet<ulong>([.. atStart.Voters, .. atStart.Learners]);
+        foreach ((ulong index, ConfChange change) in replay.ConfChanges)
+        {
+            if (index > hard.Commit)
+            {
+                break;
+            }
+
+            if (change.Type == ConfChangeType.RemoveNode)
+            {
+                ids.Remove(change.NodeId);
+            }
+            else
+            {
+                ids.Add(change.NodeId);
+            }
+        }
+
+        var memory = new EntryMemory();
+        ulong last = hard.Commit;
+        foreach (ulong id in ids.Where(id => id != wal.NodeId))
+        {
+            Entry entry = Encode(
+                memory, hard.Term, ++last, EntryType.ConfChange, Store.Membership.ConfChange.Remove(0, id).Encode());
+            wal.AppendEntry(entry.Index, entry.Encoded.Span);
+            raft.Append(entry);
+            entry.Lease?.Release();
+        }
+
+        raft.HardState = hard with { Commit = last };
+        wal.AppendHardState(hard.Term, hard.Vote, last);
+        wal.Sync();
+        log.Info("forcing restart member", ("local-member-id", MemberIds.Hex(wal.NodeId)), ("commit-index", last));
     }
 
     private static Entry Encode(EntryMemory memory, ulong term, ulong index, EntryType type, byte[] data)
@@ -134,6 +188,9 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 
         public HardState HardState { get; private set; }
 
+        /// <summary>Changes of configuration in the log, ascending.</summary>
+        public List<(ulong Index, ConfChange Change)> ConfChanges { get; } = [];
+
         public void OnEntry(ulong index, ulong term, ReadOnlySpan<byte> encodedEntry)
         {
             Memory<byte> copy = _memory.Rent(encodedEntry.Length, out IEntryLease? lease);
@@ -143,11 +200,21 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
                 throw new StartRefusedException($"the log's entry {index} is not a raft entry");
             }
 
+            if (entry.Type == EntryType.ConfChange
+                && ConfChangeCodec.TryRead(entry.Data, out ConfChange change) == System.Buffers.OperationStatus.Done)
+            {
+                ConfChanges.Add((index, change));
+            }
+
             raft.Append(entry);
             lease?.Release();
         }
 
-        public void OnTruncate(ulong index) => raft.TruncateFrom(index);
+        public void OnTruncate(ulong index)
+        {
+            raft.TruncateFrom(index);
+            ConfChanges.RemoveAll(c => c.Index >= index);
+        }
 
         public void OnHardState(ulong term, ulong vote, ulong commit) => HardState = new HardState(term, vote, commit);
 

@@ -492,11 +492,25 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
         string? refusal = Identity.Refuse(name => Header(context, name));
         if (refusal is null)
         {
+            if (MemberIds.TryParseHex(Header(context, PeerIdentity.ServerFromHeader), out ulong from))
+            {
+                Meet(context, from);
+            }
+
             return true;
         }
 
         await TextAsync(context, 412, refusal).ConfigureAwait(false);
         return false;
+    }
+
+    /// <summary>One of our cluster, by what it says; we may lag and not know it as a member.</summary>
+    private void Meet(HttpContext context, ulong from)
+    {
+        if (!Members.IsRemoved(from) && Header(context, PeerIdentity.PeerUrlsHeader) is { Length: > 0 } urls)
+        {
+            transport.Meet(from, urls.Split(','));
+        }
     }
 
     /// <summary>The body, or null when it is longer than the limit.</summary>

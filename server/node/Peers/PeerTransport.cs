@@ -28,10 +28,16 @@ internal interface IPeerOwner
 internal sealed class PeerTransport(
     PeerIdentity identity, PeerHttpClient client, Log log, TimeProvider clock, bool alwaysSnapshot) : IPeerSender
 {
+    /// <summary>Strangers that are answered; the oldest gives way.</summary>
+    private const int StrangersMax = 16;
+
     private readonly object _gate = new();
 
     // Replaced as a whole; the core looks peers up without a lock. A handful: a scan beats hashing.
     private RemotePeer[] _peers = [];
+
+    // Members of our cluster that we have not heard of yet, because we lag: the leader may be one. They get posts.
+    private RemotePeer[] _strangers = [];
     private bool _stopped;
 
     public PeerIdentity Identity => identity;
@@ -55,7 +61,7 @@ internal sealed class PeerTransport(
     {
         foreach (ref readonly Message message in messages)
         {
-            RemotePeer? peer = Find(message.To);
+            RemotePeer? peer = Find(message.To) ?? Find(_strangers, message.To);
             if (message.Type == MessageType.Snap)
             {
                 if (peer is not null)
@@ -70,17 +76,26 @@ internal sealed class PeerTransport(
         }
     }
 
-    public RemotePeer? Find(ulong id)
-    {
-        foreach (RemotePeer peer in Volatile.Read(ref _peers))
-        {
-            if (peer.Id == id)
-            {
-                return peer;
-            }
-        }
+    /// <summary>A peer by id, or null.</summary>
+    public RemotePeer? Find(ulong id) => Find(Volatile.Read(ref _peers), id);
 
-        return null;
+    /// <summary>
+    /// Somebody of our cluster spoke to us whom we do not know as a member: where it can be reached. Forgotten when
+    /// it turns out to be one.
+    /// </summary>
+    public void Meet(ulong id, IReadOnlyList<string> urls)
+    {
+        lock (_gate)
+        {
+            if (_stopped || id == 0 || id == identity.MemberId || urls.Count == 0 || Find(id) is not null
+                || Find(_strangers, id) is not null)
+            {
+                return;
+            }
+
+            RemotePeer[] others = _strangers.Length < StrangersMax ? _strangers : _strangers[1..];
+            Volatile.Write(ref _strangers, [.. others, new RemotePeer(this, id, urls)]);
+        }
     }
 
     /// <summary>Adds a peer, or gives it its new addresses.</summary>
@@ -103,6 +118,7 @@ internal sealed class PeerTransport(
 
             peer = new RemotePeer(this, id, urls);
             Volatile.Write(ref _peers, [.. _peers, peer]);
+            Volatile.Write(ref _strangers, [.. _strangers.Where(p => p.Id != id)]);
         }
 
         peer.Start();
@@ -149,9 +165,22 @@ internal sealed class PeerTransport(
         lock (_gate)
         {
             _stopped = true;
-            peers = _peers;
+            peers = [.. _peers, .. _strangers];
         }
 
         await Task.WhenAll(peers.Select(p => p.StopAsync())).ConfigureAwait(false);
+    }
+
+    private static RemotePeer? Find(RemotePeer[] peers, ulong id)
+    {
+        foreach (RemotePeer peer in peers)
+        {
+            if (peer.Id == id)
+            {
+                return peer;
+            }
+        }
+
+        return null;
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using Perf.Node.Config;
@@ -19,7 +20,9 @@ internal sealed class TestCluster : IAsyncDisposable
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private readonly string _root = Directory.CreateTempSubdirectory("perf-cluster").FullName;
-    private readonly Dictionary<string, EtcdNode> _running = [];
+    private readonly ConcurrentDictionary<string, EtcdNode> _running = [];
+    private readonly Dictionary<string, int> _hidden = [];
+    private readonly List<PeerProxy> _proxies = [];
 
     private TestCluster(int count)
     {
@@ -33,7 +36,10 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public Action<ServerConfig> Adjust { get; set; } = _ => { };
 
-    public IReadOnlyCollection<EtcdNode> Running => _running.Values;
+    /// <summary>What lies between the members, where they were started with proxies.</summary>
+    public Weather? Weather { get; private init; }
+
+    public IReadOnlyCollection<EtcdNode> Running => (IReadOnlyCollection<EtcdNode>)_running.Values;
 
     public EtcdNode this[string name] => _running[name];
 
@@ -47,6 +53,26 @@ internal sealed class TestCluster : IAsyncDisposable
     public static int NextPort() => Interlocked.Increment(ref s_nextPort);
 
     public static TestCluster Of(int count) => new(count);
+
+    /// <summary>The same with a proxy before each member.</summary>
+    public static async Task<TestCluster> StartWithWeatherAsync(int count)
+    {
+        var cluster = new TestCluster(count) { Weather = new Weather() };
+        foreach (string name in cluster.Names)
+        {
+            int hidden = NextPort();
+            cluster._hidden[name] = hidden;
+            cluster._proxies.Add(new PeerProxy(
+                cluster.Ports[name],
+                hidden,
+                () => cluster._running.TryGetValue(name, out EtcdNode? node) ? node.MemberId : 0,
+                cluster.Weather));
+        }
+
+        await Task.WhenAll(cluster.Names.Select(name => Task.Run(() => cluster.Start(name))));
+        await cluster.ReadyAsync();
+        return cluster;
+    }
 
     public static async Task<TestCluster> StartAsync(int count, Action<ServerConfig>? adjust = null)
     {
@@ -83,7 +109,7 @@ internal sealed class TestCluster : IAsyncDisposable
             DataDir = DirectoryOf(name),
             HeartbeatMs = 20,
             ElectionMs = 200,
-            ListenPeerUrls = [new Uri(PeerUrl(name))],
+            ListenPeerUrls = [new Uri($"http://127.0.0.1:{_hidden.GetValueOrDefault(name, Ports[name])}")],
             AdvertisePeerUrls = [PeerUrl(name)],
             AdvertiseClientUrls = [$"http://127.0.0.1:{Ports[name] + 1000}"],
             InitialCluster = InitialCluster(),
@@ -99,19 +125,15 @@ internal sealed class TestCluster : IAsyncDisposable
         ServerConfig config = Config(name);
         config.NewCluster = !joins;
         EtcdNode node = EtcdNode.Start(config, LogOf(name), TimeProvider.System);
-        lock (_running)
-        {
-            _running[name] = node;
-        }
+        _running[name] = node;
 
         return node;
     }
 
     public async Task StopAsync(string name)
     {
-        EtcdNode node = _running[name];
-        _running.Remove(name);
-        await node.DisposeAsync();
+        _running.Remove(name, out EtcdNode? node);
+        await node!.DisposeAsync();
     }
 
     public async Task ReadyAsync()
@@ -164,6 +186,14 @@ internal sealed class TestCluster : IAsyncDisposable
         return request.Error;
     }
 
+    /// <summary>The published state of this member has the key.</summary>
+    public static bool Has(EtcdNode node, string key)
+    {
+        var target = new ArrayBufferWriter<byte>();
+        return node.State.Machine.Kv.TryGetAt(
+            Encoding.UTF8.GetBytes(key), node.State.Machine.Kv.PublishedRevision, target);
+    }
+
     public static async Task PutManyAsync(EtcdNode node, string prefix, int count, int valueBytes = 8)
     {
         string value = new('v', valueBytes);
@@ -186,6 +216,11 @@ internal sealed class TestCluster : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Task.WhenAll(Running.ToList().Select(n => n.DisposeAsync().AsTask()));
+        foreach (PeerProxy proxy in _proxies)
+        {
+            await proxy.DisposeAsync();
+        }
+
         Directory.Delete(_root, recursive: true);
     }
 

@@ -56,10 +56,10 @@ internal static class ServerProcess
             directory.Prepare();
             StartLog.Write(config, directory.IsInitialized, log);
             await using EtcdNode node = EtcdNode.Start(config, log, TimeProvider.System);
+            await using var clients = new ClientListener(node);
             Task first = await Task.WhenAny(node.Ready, node.Ended, signals.Stopped).ConfigureAwait(false);
             if (first == node.Ready)
             {
-                await using var clients = new ClientListener(node);
                 await clients.StartAsync().ConfigureAwait(false);
                 StartLog.WriteServing(config, node, log);
                 SystemdNotice.Ready(environment, log);

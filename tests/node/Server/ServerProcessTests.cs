@@ -118,6 +118,24 @@ public sealed class ServerProcessTests : IDisposable
     }
 
     [Fact]
+    public async Task AMemberThatIsNotReadyYetStopsWhenAskedToo()
+    {
+        string log = Path.Combine(_directory, "etcd.log");
+        string[] arguments = Member(out _);
+        Process process = Start(
+            [.. arguments, "--log-outputs", log, "--initial-cluster", $"m={arguments[^1]},other=http://127.0.0.1:1"]);
+        using var patience = new CancellationTokenSource(Patience);
+        while (!File.Exists(log) || !(await File.ReadAllTextAsync(log, patience.Token)).Contains("serving peer traffic", StringComparison.Ordinal))
+        {
+            await Task.Delay(20, patience.Token);
+        }
+
+        Assert.Equal(0, Kill(process.Id, Sigterm));
+        await process.WaitForExitAsync(patience.Token);
+        Assert.Equal(0, process.ExitCode);
+    }
+
+    [Fact]
     public async Task AnAddressThatIsTakenIsRefused()
     {
         string[] arguments = Member(out int port);

@@ -46,9 +46,7 @@ internal sealed class Http2Connection : IDisposable
         BinaryPrimitives.WriteUInt16BigEndian(settings, 4);
         BinaryPrimitives.WriteInt32BigEndian(settings[2..], WindowBytes);
         Frame(SettingsFrame, 0, 0, settings);
-        Span<byte> window = stackalloc byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(window, WindowBytes - 65_535);
-        Frame(WindowUpdateFrame, 0, 0, window);
+        OpenWindow(WindowBytes - 65_535);
     }
 
     /// <summary>Calls that ended with a reset or a broken connection.</summary>
@@ -58,7 +56,7 @@ internal sealed class Http2Connection : IDisposable
     /// Makes calls until <paramref name="next"/> says there are no more, keeping <paramref name="inFlight"/> under way.
     /// <paramref name="done"/> gets each call's latency in stopwatch ticks.
     /// </summary>
-    public void Run(int inFlight, Func<ReadOnlyMemory<byte>?> next, Action<long> done)
+    public void Run(int inFlight, Func<byte[]?> next, Action<long> done)
     {
         bool more = true;
         long unacknowledged = 0;
@@ -82,7 +80,7 @@ internal sealed class Http2Connection : IDisposable
                     }
                 }
 
-                Call(body.Span);
+                Call(body);
             }
 
             Flush();
@@ -94,9 +92,7 @@ internal sealed class Http2Connection : IDisposable
             unacknowledged += Receive(done);
             if (unacknowledged > WindowBytes / 2)
             {
-                Span<byte> window = stackalloc byte[4];
-                BinaryPrimitives.WriteInt32BigEndian(window, (int)unacknowledged);
-                Frame(WindowUpdateFrame, 0, 0, window);
+                OpenWindow((int)unacknowledged);
                 unacknowledged = 0;
             }
         }
@@ -154,6 +150,13 @@ internal sealed class Http2Connection : IDisposable
         Frame(DataFrame, EndStream, stream, body);
         _credit -= body.Length;
         _startedAt.Add(stream, Stopwatch.GetTimestamp());
+    }
+
+    private void OpenWindow(int bytes)
+    {
+        Span<byte> payload = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(payload, bytes);
+        Frame(WindowUpdateFrame, 0, 0, payload);
     }
 
     private void Frame(byte type, byte flags, int stream, ReadOnlySpan<byte> payload)

@@ -31,13 +31,13 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     /// <summary>A read round without an answer is asked for again after this (etcd's readIndexRetryTime).</summary>
     private static readonly TimeSpan ReadRetryInterval = TimeSpan.FromMilliseconds(500);
 
-    private readonly IDisk _disk;
     private readonly StartState _start;
     private readonly List<LoopThread> _threads = [];
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Exception?> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Topology _topology;
     private readonly Heart _heart;
+    private readonly SnapshotIntake _intake;
     private readonly SnapshotKeeper _snapshots;
     private readonly Housekeeper _housekeeper;
     private readonly AutoCompactor? _autoCompactor;
@@ -48,16 +48,16 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         ServerConfig config, IDisk disk, Log log, TimeProvider clock, StartState start, PeerTransport? peers)
     {
         _peers = peers;
-        _logReader = new LogReader(start.Wal, OnLogRead);
+        _topology = Topology.For(Environment.ProcessorCount);
+        _logReader = new LogReader(start.Wal, _topology.Pool, OnLogRead);
         Config = config;
         Log = log;
         Clock = clock;
-        _disk = disk;
         _start = start;
+        _intake = new SnapshotIntake(config, disk, log);
         MemberId = start.Wal.NodeId;
         ClusterId = start.Wal.ClusterId;
         Tokens = new SimpleTokens(clock, MemberState.FillRandom, TimeSpan.FromSeconds(config.AuthTokenTtlSeconds));
-        _topology = Topology.For(Environment.ProcessorCount);
         State = OpenState(start);
         var raft = new RaftConfig
         {
@@ -230,7 +230,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     /// Makes the member's directories and their names durable all the way up: a log in a directory that a power
     /// failure forgets is no log.
     /// </summary>
-    private static void MakeDirectories(IDisk disk, ServerConfig config)
+    internal static void MakeDirectories(IDisk disk, ServerConfig config)
     {
         disk.CreateDirectory(config.SnapDir);
         disk.CreateDirectory(config.SidecarDir);
@@ -252,8 +252,8 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 
     private MemberState OpenState(StartState start)
     {
-        TakeOverReceivedDatabase(start);
-        DataFile file = OpenDatabase();
+        _intake.TakeOver(start.Snapshot);
+        DataFile file = _intake.OpenDatabase();
         var backend = new BackendStore(
             file,
             new BackendOptions

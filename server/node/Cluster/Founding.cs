@@ -30,6 +30,9 @@ internal sealed class StartState
 /// <summary>Makes a new member's log, or reads an old one back.</summary>
 internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 {
+    /// <summary>Nominal size of the log's files; small ones are for the simulation.</summary>
+    public long SegmentBytes { get; init; } = new WalOptions().SegmentBytes;
+
     /// <summary>True when there is a log to go on with.</summary>
     public bool HasLog => WalLog.Exists(disk, config.WalDirectory);
 
@@ -177,6 +180,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 
     private WalOptions WalOptions() => new()
     {
+        SegmentBytes = SegmentBytes,
         NoSync = config.UnsafeNoFsync,
         MarkPath = Path.Combine(config.SidecarDir, "walmark"),
     };

@@ -16,7 +16,7 @@ internal sealed class SnapshotKeeper(
     ServerConfig config, IDisk disk, Log log, Pipeline pipeline, WalLog wal, SnapshotMetadata? last)
 {
     /// <summary>etcd's releaseDelayAfterSnapshot.</summary>
-    private const int HoldMilliseconds = 30_000;
+    private static readonly TimeSpan HoldTime = TimeSpan.FromSeconds(30);
 
     /// <summary>etcd purges files every 30 s; a new snapshot is the better moment.</summary>
     private ulong _lastIndex = last?.Index ?? 0;
@@ -67,11 +67,14 @@ internal sealed class SnapshotKeeper(
     /// <summary>It has arrived or failed; the entries stay a little longer.</summary>
     public void ReleaseHold()
     {
-        Volatile.Write(ref _heldUntil, Environment.TickCount64 + HoldMilliseconds);
+        TimeProvider clock = pipeline.State.Clock;
+        Volatile.Write(
+            ref _heldUntil, clock.GetTimestamp() + (long)(HoldTime.TotalSeconds * clock.TimestampFrequency));
         Interlocked.Decrement(ref _held);
     }
 
-    private bool IsHeld => Volatile.Read(ref _held) > 0 || Environment.TickCount64 < Volatile.Read(ref _heldUntil);
+    private bool IsHeld => Volatile.Read(ref _held) > 0
+        || pipeline.State.Clock.GetTimestamp() < Volatile.Read(ref _heldUntil);
 
     /// <summary>Commit thread: the data file holds exactly the snapshot's entries.</summary>
     private void Write(Snapshot snapshot)
@@ -107,7 +110,7 @@ internal sealed class SnapshotKeeper(
         log.Info("saved snapshot", ("snapshot-index", metadata.Index));
         if (!isHeld)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(_ => Purge(metadata.Index), null);
+            pipeline.Pool.Queue(() => Purge(metadata.Index));
         }
 
         Volatile.Write(ref _lastIndex, metadata.Index);

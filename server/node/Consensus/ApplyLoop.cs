@@ -37,9 +37,9 @@ internal interface IApplyOutputs
 /// lets the waiting requests go (I7).
 /// </summary>
 internal sealed class ApplyLoop(
-    StateMachine machine, PendingTable pending, IApplyOutputs outputs, Signal signal) : ILoop
+    StateMachine machine, PendingTable pending, IApplyOutputs outputs, Signal signal, IWorkPool pool) : ILoop
 {
-    private readonly Completions _completions = new();
+    private readonly Completions _completions = new(pool);
     private readonly List<PendingRequest> _finished = [];
     private ApplyWork[] _scratch = new ApplyWork[256];
     private ulong _applied;

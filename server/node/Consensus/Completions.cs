@@ -13,20 +13,20 @@ public interface ICompletable
 /// Delivers finished work in batches: one pool work item runs many continuations, one after the other, so the loop
 /// that finished them pays one hand-off a batch and never runs foreign code. For one producing thread.
 /// </summary>
-internal sealed class Completions
+internal sealed class Completions(IWorkPool pool)
 {
     /// <summary>
     /// Continuations per work item: enough to make the hand-off cheap, few enough that two cores share a large batch.
     /// </summary>
     private const int BatchMax = 64;
 
-    private readonly ConcurrentQueue<Batch> _pool = new();
+    private readonly ConcurrentQueue<Batch> _spare = new();
     private Batch? _open;
 
     /// <summary>Adds to the open batch.</summary>
     public void Add(ICompletable item)
     {
-        _open ??= _pool.TryDequeue(out Batch? pooled) ? pooled : new Batch(_pool);
+        _open ??= _spare.TryDequeue(out Batch? spare) ? spare : new Batch(_spare);
         _open.Items[_open.Count++] = item;
         if (_open.Count == BatchMax)
         {
@@ -39,12 +39,12 @@ internal sealed class Completions
     {
         if (_open is not null)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(_open, preferLocal: false);
+            pool.Queue(_open);
             _open = null;
         }
     }
 
-    private sealed class Batch(ConcurrentQueue<Batch> pool) : IThreadPoolWorkItem
+    private sealed class Batch(ConcurrentQueue<Batch> spare) : IThreadPoolWorkItem
     {
         public ICompletable[] Items { get; } = new ICompletable[BatchMax];
 
@@ -60,7 +60,7 @@ internal sealed class Completions
             }
 
             Count = 0;
-            pool.Enqueue(this);
+            spare.Enqueue(this);
         }
     }
 }

@@ -6,12 +6,13 @@ using Perf.Raft;
 namespace Perf.Node.Consensus;
 
 /// <summary>
-/// Entries that have left raft's window, read back from the log's files for slow followers. The core asks; a pool
-/// thread reads; the core is told and asks again.
+/// Entries that have left raft's window, read back from the log's files for slow followers. The core asks; the
+/// pool reads; the core is told and asks again.
 /// </summary>
 /// <param name="wal">The log.</param>
-/// <param name="arrived">Called on a pool thread when what was asked for is there.</param>
-internal sealed class LogReader(WalLog wal, Action arrived) : ILogReader
+/// <param name="pool">Who reads.</param>
+/// <param name="arrived">Called by the pool when what was asked for is there.</param>
+internal sealed class LogReader(WalLog wal, IWorkPool pool, Action arrived) : ILogReader
 {
     /// <summary>Answers kept: one for each follower that lags, and some.</summary>
     private const int AnswersMax = 8;
@@ -59,7 +60,7 @@ internal sealed class LogReader(WalLog wal, Action arrived) : ILogReader
             _answers.Add(answer);
         }
 
-        ThreadPool.UnsafeQueueUserWorkItem(_ => Fetch(answer, hi, bytesMax), null);
+        pool.Queue(() => Fetch(answer, hi, bytesMax));
         return LogRead.Pending;
     }
 

@@ -13,9 +13,15 @@ public sealed class PendingTable
     /// <summary>Requests that may be under way at once on one member; above it the asker is refused.</summary>
     public const int Capacity = 1 << 16;
 
+    private readonly IWorkPool _workers;
     private readonly PendingRequest?[] _slots = new PendingRequest?[Capacity];
     private readonly ConcurrentQueue<PendingRequest> _pool = new();
     private int _count;
+
+    internal PendingTable(IWorkPool workers)
+    {
+        _workers = workers;
+    }
 
     /// <summary>Requests under way.</summary>
     public int Count => Volatile.Read(ref _count);
@@ -87,7 +93,7 @@ public sealed class PendingTable
             {
                 taken.Buffer.Clear();
                 taken.Error = error;
-                ThreadPool.UnsafeQueueUserWorkItem(taken, preferLocal: false);
+                _workers.Queue(taken);
             }
         }
     }

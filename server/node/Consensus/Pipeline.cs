@@ -68,6 +68,8 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         State = state;
         Ids = ids;
         _events = events;
+        Pool = topology.Pool;
+        Pending = new PendingTable(Pool);
         Core = new RaftCore(raftConfig, start.Raft);
         WalLoop = new WalLoop(
             start.Wal,
@@ -76,7 +78,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             prepareNextSegment);
         CoreLoop = new CoreLoop(Core, WalLoop.Queue, this, peers, Raft, topology.Core);
         Reads = new ReadRounds(CoreLoop.Events, ids);
-        ApplyLoop = new ApplyLoop(state.Machine, Pending, this, topology.Apply);
+        ApplyLoop = new ApplyLoop(state.Machine, Pending, this, topology.Apply, Pool);
         CommitLoop = new CommitLoop(state.Backend, topology.Commit, topology.Apply, events.DiskFull);
         ApplyLoop.StartAt(start.Snapshot?.Metadata.Index ?? 0, start.Snapshot?.Metadata.Term ?? 0);
         _recovering = Core.Commit;
@@ -96,10 +98,12 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     public RequestIds Ids { get; }
 
     /// <summary>Requests under way. Any thread.</summary>
-    public PendingTable Pending { get; } = new();
+    public PendingTable Pending { get; }
 
     /// <summary>Index of the last entry that readers can see. Any thread.</summary>
     public ulong AppliedIndex => ApplyLoop.AppliedIndex;
+
+    internal IWorkPool Pool { get; }
 
     internal RaftCore Core { get; }
 
@@ -385,7 +389,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             UpdateLoneLeader();
             if (asker is not null)
             {
-                ThreadPool.UnsafeQueueUserWorkItem(asker, preferLocal: false);
+                Pool.Queue(asker);
             }
         });
     }
@@ -396,7 +400,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         if (request is not null)
         {
             request.Error = error;
-            ThreadPool.UnsafeQueueUserWorkItem(request, preferLocal: false);
+            Pool.Queue(request);
         }
     }
 }

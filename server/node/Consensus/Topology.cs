@@ -2,16 +2,17 @@ namespace Perf.Node.Consensus;
 
 /// <summary>
 /// Which loops share a thread, expressed by the signals they sleep on: loops with the same signal are turned by the
-/// same thread.
+/// same thread. What no loop may run goes to the pool.
 /// </summary>
 public sealed class Topology
 {
-    private Topology(Signal core, Signal wal, Signal apply, Signal commit)
+    private Topology(Signal core, Signal wal, Signal apply, Signal commit, IWorkPool pool)
     {
         Core = core;
         Wal = wal;
         Apply = apply;
         Commit = commit;
+        Pool = pool;
     }
 
     public Signal Core { get; }
@@ -22,6 +23,8 @@ public sealed class Topology
 
     public Signal Commit { get; }
 
+    internal IWorkPool Pool { get; }
+
     /// <summary>
     /// Few processors: core and apply share a thread, which saves a wake-up per request; more: one thread each.
     /// Log and committer always have their own, since they block in the kernel.
@@ -29,13 +32,13 @@ public sealed class Topology
     public static Topology For(int processors)
     {
         var core = new Signal();
-        return new Topology(core, new Signal(), processors <= 4 ? core : new Signal(), new Signal());
+        return new Topology(core, new Signal(), processors <= 4 ? core : new Signal(), new Signal(), new ProcessPool());
     }
 
-    /// <summary>Everything on one signal: the simulation turns the loops itself.</summary>
-    public static Topology Single()
+    /// <summary>Everything on one signal: the simulation turns the loops itself, and the pool.</summary>
+    internal static Topology Single(IWorkPool pool)
     {
         var signal = new Signal();
-        return new Topology(signal, signal, signal, signal);
+        return new Topology(signal, signal, signal, signal, pool);
     }
 }

@@ -1,0 +1,73 @@
+using System.Text;
+using Perf.Store.Commands;
+
+namespace Perf.Simulation;
+
+/// <summary>Reads the answers that clients get.</summary>
+internal static class Answers
+{
+    public static RangeAnswer Range(ReadOnlySpan<byte> response)
+    {
+        long revision = 0;
+        var keys = new List<KeyState>();
+        var reader = new ProtoReader(response);
+        while (reader.Next())
+        {
+            if (reader.Field == 1)
+            {
+                revision = HeaderRevision(reader.Bytes);
+            }
+            else if (reader.Field == 2)
+            {
+                Judge.Require(KeyValueView.TryParse(reader.Bytes, out KeyValueView kv), "not a key value");
+                keys.Add(new KeyState(
+                    kv.ModRevision,
+                    Encoding.UTF8.GetString(kv.Key),
+                    false,
+                    Encoding.UTF8.GetString(kv.Value),
+                    kv.CreateRevision,
+                    kv.Version));
+            }
+        }
+
+        Judge.Require(!reader.Failed, "a malformed answer");
+        return new RangeAnswer(revision, keys);
+    }
+
+    /// <summary>The header's revision, and field 2 as a number: deleted of a delete, succeeded of a txn.</summary>
+    public static (long Revision, long Second) Write(ReadOnlySpan<byte> response)
+    {
+        long revision = 0;
+        long second = 0;
+        var reader = new ProtoReader(response);
+        while (reader.Next())
+        {
+            if (reader.Field == 1)
+            {
+                revision = HeaderRevision(reader.Bytes);
+            }
+            else if (reader.Field == 2 && reader.IsVarint)
+            {
+                second = reader.Int64;
+            }
+        }
+
+        Judge.Require(!reader.Failed, "a malformed answer");
+        return (revision, second);
+    }
+
+    private static long HeaderRevision(ReadOnlySpan<byte> header)
+    {
+        var reader = new ProtoReader(header);
+        long revision = 0;
+        while (reader.Next())
+        {
+            if (reader.Field == 3)
+            {
+                revision = reader.Int64;
+            }
+        }
+
+        return revision;
+    }
+}

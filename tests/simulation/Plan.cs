@@ -1,0 +1,123 @@
+namespace Perf.Simulation;
+
+/// <summary>What is done to a cluster; a run of many seeds counts each kind and fails where one never happened.</summary>
+internal enum Fault
+{
+    Crash,
+    CrashAtDiskCall,
+    Kill,
+    SyncError,
+    Pause,
+    FullPartition,
+    OneWayPartition,
+    LeaderCut,
+    Loss,
+    Duplicate,
+    LongDelay,
+    SlowDisk,
+    SnapshotSent,
+    SegmentCut,
+    Compaction,
+}
+
+/// <summary>
+/// A run's shape, drawn from its seed (a swarm: each run has some faults and lacks others, so that none hides
+/// another). Times in microseconds.
+/// </summary>
+internal sealed class Plan
+{
+    public Plan(ulong seed)
+    {
+        var dice = new Dice(seed ^ 0x5157);
+        Members = dice.Of(1, 3, 3, 3, 3, 5);
+        Clients = (int)dice.Between(1, 6);
+        ThinkMax = dice.Of(20, 200, 1000) * VirtualTime.Millisecond;
+        Keys = (int)dice.Between(2, 24);
+        FaultTime = 60 * VirtualTime.Second;
+        IsOrdered = dice.Percent(70);
+        LossPercent = dice.Of(0, 0, 1, 5, 20);
+        DuplicatePercent = dice.Of(0, 0, 1, 10);
+        DelayMax = dice.Of(1, 5, 50) * VirtualTime.Millisecond;
+        LongDelayPercent = dice.Of(0, 0, 1, 3);
+        DiskMax = dice.Of(1, 1, 5, 20) * VirtualTime.Millisecond;
+        SlowDiskPercent = dice.Of(0, 0, 1);
+        CrashEvery = Often(dice, 5, 40);
+        PauseEvery = Often(dice, 5, 40);
+        CutEvery = Often(dice, 5, 40);
+        SyncErrorEvery = Often(dice, 10, 60);
+        SnapshotCount = dice.Of<ulong>(5, 30, 200, 100_000);
+        CatchUpEntries = dice.Of<ulong>(1, 10, 100);
+        SegmentBytes = dice.Of<long>(4 << 10, 16 << 10, 64 << 10, 1 << 20);
+        CompactPercent = dice.Of(0, 1, 5);
+        CompactionBatch = dice.Of(1, 7, 1000);
+        TickSkewPercent = dice.Of(0, 0, 10);
+        MessageBytesMax = dice.Of(1, 200, 1 << 20);
+        InflightMax = dice.Of(1, 4, 512);
+        WindowBytes = dice.Of<long>(2 << 10, 64L << 20);
+        PreVote = dice.Percent(80);
+    }
+
+    public int Members { get; }
+
+    public int Clients { get; }
+
+    public long ThinkMax { get; }
+
+    public int Keys { get; }
+
+    public long FaultTime { get; init; }
+
+    public bool IsOrdered { get; }
+
+    public int LossPercent { get; }
+
+    public int DuplicatePercent { get; }
+
+    public long DelayMax { get; }
+
+    public int LongDelayPercent { get; }
+
+    public long DiskMax { get; }
+
+    public int SlowDiskPercent { get; }
+
+    /// <summary>Mean time between two of them; 0: never.</summary>
+    public long CrashEvery { get; }
+
+    public long PauseEvery { get; }
+
+    public long CutEvery { get; }
+
+    public long SyncErrorEvery { get; }
+
+    public ulong SnapshotCount { get; }
+
+    public ulong CatchUpEntries { get; }
+
+    public long SegmentBytes { get; }
+
+    public int CompactPercent { get; }
+
+    public int CompactionBatch { get; }
+
+    public int TickSkewPercent { get; }
+
+    public int MessageBytesMax { get; }
+
+    public int InflightMax { get; }
+
+    public long WindowBytes { get; }
+
+    public bool PreVote { get; }
+
+    /// <inheritdoc/>
+    public override string ToString() =>
+        $"members={Members} clients={Clients} keys={Keys} think<={ThinkMax} ordered={IsOrdered} loss={LossPercent}%"
+        + $" dup={DuplicatePercent}% delay<={DelayMax} disk<={DiskMax} crash={CrashEvery} pause={PauseEvery}"
+        + $" cut={CutEvery} eio={SyncErrorEvery} snapshot={SnapshotCount}/{CatchUpEntries} segment={SegmentBytes}"
+        + $" compact={CompactPercent}%/{CompactionBatch} message={MessageBytesMax} inflight={InflightMax}"
+        + $" window={WindowBytes} prevote={PreVote}";
+
+    private static long Often(Dice dice, long low, long high) =>
+        dice.Percent(40) ? 0 : dice.Between(low, high) * VirtualTime.Second;
+}

@@ -5,6 +5,8 @@ using Perf.Node.Config;
 using Perf.Node.Consensus;
 using Perf.Node.Logging;
 using Perf.Node.Peers;
+using Perf.Node.Security;
+using Perf.Store.Auth;
 using Perf.Store.Membership;
 using ConfChange = Perf.Store.Membership.ConfChange;
 
@@ -46,9 +48,12 @@ public sealed partial class EtcdNode : IPeerOwner
     private static EtcdNode Open(IDisk disk, ServerConfig config, Log log, TimeProvider clock, bool hasNetwork)
     {
         MakeDirectories(disk, config);
+        ITokenProvider tokens = TokenProviders.Open(config, log, clock);
+        TlsSide clientTls = TlsSide.OpenForClients(config, log, clock);
+        TlsSide peerTls = TlsSide.OpenForPeers(config, log, clock);
         SnapDatabase.DeleteLeftovers(disk, config.SnapDir);
         var founding = new Founding(config, disk, log);
-        var client = new PeerHttpClient(new PeerHttpOptions());
+        var client = new PeerHttpClient(new PeerHttpOptions { Tls = peerTls.ForDialing });
         StartState start = founding.HasLog
             ? founding.Reopen(founding.NewestSnapshot())
             : Begin(founding, config, hasNetwork ? new Joining(client) : null);
@@ -60,7 +65,7 @@ public sealed partial class EtcdNode : IPeerOwner
             peers = new PeerTransport(identity, client, log, clock, alwaysSnapshot: config.SpeakAs != SpeakAs.V36);
         }
 
-        var node = new EtcdNode(config, disk, log, clock, start, peers);
+        var node = new EtcdNode(config, disk, log, clock, start, peers, tokens) { ClientTls = clientTls, PeerTls = peerTls };
         try
         {
             node.StartPeers();
@@ -116,7 +121,7 @@ public sealed partial class EtcdNode : IPeerOwner
         _snapshotSender = new SnapshotSender(Pipeline, _peers, _snapshots, Log);
         if (Config.ListenPeerUrls.Count > 0)
         {
-            _peerListener = new PeerListener(Config.ListenPeerUrls, new PeerRequests(this, _peers));
+            _peerListener = new PeerListener(Config.ListenPeerUrls, new PeerRequests(this, _peers), PeerTls, Log);
             _peerListener.StartAsync().GetAwaiter().GetResult();
             Log.Info("serving peer traffic", ("address", string.Join(',', Config.ListenPeerUrls.Select(u => u.Authority))));
         }

@@ -9,6 +9,7 @@ using Perf.Node.Config;
 using Perf.Node.Consensus;
 using Perf.Node.Logging;
 using Perf.Node.Peers;
+using Perf.Node.Security;
 using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Apply;
@@ -45,7 +46,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     private int _stopping;
 
     private EtcdNode(
-        ServerConfig config, IDisk disk, Log log, TimeProvider clock, StartState start, PeerTransport? peers)
+        ServerConfig config, IDisk disk, Log log, TimeProvider clock, StartState start, PeerTransport? peers, ITokenProvider tokens)
     {
         _peers = peers;
         _topology = Topology.For(Environment.ProcessorCount);
@@ -57,7 +58,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         _intake = new SnapshotIntake(config, disk, log);
         MemberId = start.Wal.NodeId;
         ClusterId = start.Wal.ClusterId;
-        Tokens = new SimpleTokens(clock, MemberState.FillRandom, TimeSpan.FromSeconds(config.AuthTokenTtlSeconds));
+        Tokens = tokens;
         State = OpenState(start);
         var raft = new RaftConfig
         {
@@ -97,6 +98,12 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 
     /// <summary>Tokens of authenticated users.</summary>
     public ITokenProvider Tokens { get; }
+
+    /// <summary>TLS towards clients.</summary>
+    public required TlsSide ClientTls { get; init; }
+
+    /// <summary>TLS among peers.</summary>
+    public required TlsSide PeerTls { get; init; }
 
     /// <summary>Completes when the member serves: a leader is known and this member has told its name.</summary>
     public Task Ready => _ready.Task;

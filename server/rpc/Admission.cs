@@ -2,6 +2,7 @@ using System.Text;
 using Perf.Grpc;
 using Perf.Node;
 using Perf.Node.Consensus;
+using Perf.Node.Security;
 using Perf.Store;
 using Perf.Store.Auth;
 
@@ -13,6 +14,9 @@ internal sealed class Admission(EtcdNode node)
     private const string TokenHeader = "token";
     private const string AuthorizationHeader = "authorization";
     private const string HasLeaderHeader = "hasleader";
+
+    /// <summary>etcd's gateway sets it; its certificate is not the client's.</summary>
+    private const string GatewayHeader = "grpcgateway-accept";
 
     private AuthStore Auth => node.State.Machine.Auth;
 
@@ -116,11 +120,20 @@ internal sealed class Admission(EtcdNode node)
 
     private StoreError Resolve(ServerCall call, out AuthInfo info)
     {
-        info = default;
-        return !TryToken(call, out string token) || Resolve(token, out info) == TokenOutcome.Valid
-            ? StoreError.None
-            : StoreError.InvalidAuthToken;
+        if (!TryToken(call, out string token))
+        {
+            info = ByCertificate(call);
+            return StoreError.None;
+        }
+
+        return Resolve(token, out info) == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
     }
+
+    /// <summary>The user whom the client's certificate names (SURFACE AUT-15); nobody when a gateway stands between.</summary>
+    private AuthInfo ByCertificate(ServerCall call) =>
+        node.ClientTls.NamesUsers && call.ClientCertificate is { } certificate && !call.TryGetHeader(GatewayHeader, out _)
+            ? new AuthInfo(CertificateNames.CommonName(certificate), Auth.Revision)
+            : default;
 
     private TokenOutcome Resolve(string token, out AuthInfo info) =>
         node.Tokens.Resolve(token, Auth.Revision, node.Pipeline.AppliedIndex, out info, out _);

@@ -34,7 +34,7 @@ public sealed class ClientListener : IAsyncDisposable
         _server = new GrpcServer(
             new GrpcServerOptions
             {
-                Endpoints = [.. node.Config.ListenClientUrls.Select(url => new ListenEndpoint { Url = url.OriginalString })],
+                Endpoints = [.. node.Config.ListenClientUrls.Select(url => new ListenEndpoint { Url = url.OriginalString, Tls = ListenTls.For(url, node.ClientTls) })],
                 ReceiveBytesMax = node.Config.MaxRequestBytes + ReceiveSlackBytes,
                 StreamsPerConnectionMax = node.Config.MaxConcurrentStreams,
                 KeepAliveMinTime = node.Config.GrpcKeepAliveMinTime,
@@ -55,7 +55,10 @@ public sealed class ClientListener : IAsyncDisposable
         foreach (Uri url in _node.Config.ListenClientUrls)
         {
             _node.Log.Info(
-                "serving client traffic insecurely; this is strongly discouraged!", ("address", url.Authority));
+                ListenTls.IsSecure(url)
+                    ? "serving client traffic securely"
+                    : "serving client traffic insecurely; this is strongly discouraged!",
+                ("address", url.Authority));
         }
     }
 

@@ -200,7 +200,7 @@ public sealed class HostingTests
         {
             Certificate = _ => SslStreamCertificateContext.Create(leaf, null, offline: true),
             ClientCertificateRequired = true,
-            ClientRoots = [root],
+            ClientRoots = () => [root],
             ClientCertificateCheck = check => check.Errors == SslPolicyErrors.None
                 && check.Remote is IPEndPoint
                 && check.Certificate!.GetNameInfo(X509NameType.SimpleName, false) == "alice",

@@ -59,8 +59,8 @@ public sealed class TlsOptions
     /// <summary>True asks the client for a certificate and refuses it without one.</summary>
     public bool ClientCertificateRequired { get; init; }
 
-    /// <summary>Roots that may have signed client certificates; null for the system's.</summary>
-    public X509Certificate2Collection? ClientRoots { get; init; }
+    /// <summary>Roots that may have signed client certificates; null, itself or its answer, for the system's.</summary>
+    public Func<X509Certificate2Collection?>? ClientRoots { get; init; }
 
     /// <summary>
     /// Decides about a client certificate after the chain was built; null accepts those without errors. May throw

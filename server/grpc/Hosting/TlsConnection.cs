@@ -142,15 +142,20 @@ internal sealed class TlsConnection : ConnectionContext, ITlsConnectionFeature, 
             target.CipherSuitesPolicy = new CipherSuitesPolicy(options.CipherSuites);
         }
 
-        if (options.ClientRoots is not null)
+        if (options.ClientCertificateRequired)
         {
+            // A resumed session would bring along a certificate that may have been revoked since.
+            target.AllowTlsResume = false;
             target.CertificateChainPolicy = new X509ChainPolicy
             {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
                 RevocationMode = X509RevocationMode.NoCheck,
                 DisableCertificateDownloads = true,
             };
-            target.CertificateChainPolicy.CustomTrustStore.AddRange(options.ClientRoots);
+            if (options.ClientRoots?.Invoke() is { } roots)
+            {
+                target.CertificateChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
+                target.CertificateChainPolicy.CustomTrustStore.AddRange(roots);
+            }
         }
 
         if (options.ClientCertificateRequired || options.ClientCertificateCheck is not null)

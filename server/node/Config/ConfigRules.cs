@@ -45,7 +45,6 @@ internal static class ConfigRules
         RequireChecks(config, notes);
         RequireTls(config, notes);
         RequireLimits(config, notes);
-        RequireServed(config);
     }
 
     private static void RequireOneSpelling(IReadOnlyDictionary<string, string> given)
@@ -258,19 +257,6 @@ internal static class ConfigRules
             }
 
             WarnOfPlain(config.PeerTls, "HTTP", "--peer-client-cert-auth", ("peer-url", url.OriginalString), notes);
-        }
-    }
-
-    /// <summary>Nothing that was asked for in secret may be served in the open: refused until TLS is served.</summary>
-    private static void RequireServed(ServerConfig config)
-    {
-        Uri? secure = config.ListenClientUrls.Concat(config.ListenPeerUrls)
-            .Concat(config.ListenClientHttpUrls)
-            .Concat(config.ListenMetricsUrls)
-            .FirstOrDefault(IsSecure);
-        if (secure is not null)
-        {
-            throw new ConfigException($"{secure.OriginalString}: TLS is not served by this server yet");
         }
     }
 

@@ -255,6 +255,7 @@ public static partial class FlagTable
                 "3.6" => SpeakAs.V36,
                 _ => throw new FormatException("must be one of: 3.4, 3.5, 3.6"),
             });
+        g.Switch("strict-permissions", false, "Refuse key files that others than their owner may read or write.", (c, v) => c.StrictPermissions = v);
         return g;
     }
 }

@@ -180,6 +180,10 @@ public sealed class ServerConfig
     public bool UnsafeNoFsync { get; set; }
 
     // Ours.
+
+    /// <summary>Refuse key files that others than their owner may read or write, instead of a warning.</summary>
+    public bool StrictPermissions { get; set; }
+
     public SpeakAs SpeakAs { get; set; } = SpeakAs.V35;
 
     /// <summary>Election timeout in ticks, as etcd computes it.</summary>

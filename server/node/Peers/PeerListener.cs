@@ -7,6 +7,8 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Perf.Node.Logging;
+using Perf.Node.Security;
 
 namespace Perf.Node.Peers;
 
@@ -20,7 +22,7 @@ internal sealed class PeerListener : IAsyncDisposable
     private readonly KestrelServer _kestrel;
     private readonly PeerRequests _requests;
 
-    public PeerListener(IReadOnlyList<Uri> urls, PeerRequests requests)
+    public PeerListener(IReadOnlyList<Uri> urls, PeerRequests requests, TlsSide tls, Log log)
     {
         _requests = requests;
         var options = new KestrelServerOptions { AddServerHeader = false };
@@ -37,7 +39,14 @@ internal sealed class PeerListener : IAsyncDisposable
         {
             foreach (IPAddress address in Addresses(url))
             {
-                options.Listen(address, url.Port, listen => listen.Protocols = HttpProtocols.Http1);
+                options.Listen(address, url.Port, listen =>
+                {
+                    listen.Protocols = HttpProtocols.Http1;
+                    if (url.Scheme == Uri.UriSchemeHttps)
+                    {
+                        listen.Use(next => new PeerTls(tls, next, log).ServeAsync);
+                    }
+                });
             }
         }
 

@@ -1,9 +1,9 @@
 using System.Buffers;
-using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Perf.Grpc;
 using Perf.Node;
+using Perf.Node.Security;
 using Perf.Rpc.InProcess;
 using Perf.Store.Commands;
 
@@ -48,9 +48,10 @@ internal sealed class JsonGateway(EtcdNode node, GrpcRouter router)
             return PlainText.WriteAsync(context, 405, "Method Not Allowed\n");
         }
 
-        if (node.State.Machine.Auth.Enabled
+        if (node.ClientTls.NamesUsers
+            && node.State.Machine.Auth.Enabled
             && context.Connection.ClientCertificate is { } certificate
-            && certificate.GetNameInfo(X509NameType.SimpleName, forIssuer: false).Length > 0)
+            && CertificateNames.CommonName(certificate).Length > 0)
         {
             return PlainText.WriteAsync(context, 400, CertificateText + "\n");
         }

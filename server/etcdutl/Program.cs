@@ -1,1 +1,3 @@
-return 0;
+using Perf.Etcdutl;
+
+return Utl.Run(args, Console.Out, Console.Error);

@@ -66,8 +66,13 @@ internal static class IndexLoader
             {
                 throw new CorruptionException(file.FilePath, 0, "bucket key: a record is no revision");
             }
-            run.Add(revision, isTombstone, cursor.Value.Length, in record);
             newest = revision.Main;
+            if (record.Key.IsEmpty)
+            {
+                // A restore that moved the revision up has left a record without content; no key is empty.
+                continue;
+            }
+            run.Add(revision, isTombstone, cursor.Value.Length, in record);
             if (run.IsFull)
             {
                 run.AddTo(index);

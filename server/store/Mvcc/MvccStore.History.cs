@@ -76,9 +76,16 @@ public sealed partial class MvccStore
         return crc;
     }
 
-    /// <summary>True when the record is its key's version as of the revision.</summary>
+    /// <summary>
+    /// True when the record is its key's version as of the revision. What a restore left to mark a revision that it
+    /// moved up has an empty key, which is not in the index; etcd keeps it.
+    /// </summary>
     private static bool IsKept(KeyIndex index, in HistoryCursor cursor, long at)
     {
+        if (cursor.Key.IsEmpty)
+        {
+            return true;
+        }
         uint id = index.Tree.FindShared(cursor.Key);
         return id != 0
             && index.Keys.TryVersionAt(id, at, out KeyVersion version)

@@ -1,0 +1,49 @@
+using Perf.Engine.IO;
+using Perf.Engine.Wal;
+
+namespace Perf.Etcdutl.Files;
+
+/// <summary>
+/// Replays a log without touching it: a copy is opened as the server would open the original, torn tail and all.
+/// </summary>
+internal static class LogReading
+{
+    /// <summary>
+    /// Throws <see cref="Engine.CorruptionException"/> with the place in the original. Returns node id, cluster id,
+    /// last index, and whether a torn tail was cut off.
+    /// </summary>
+    public static (ulong Node, ulong Cluster, ulong LastIndex, bool WasTorn) Read(
+        IDisk disk, string walDir, string? markPath, WalSnapshot from, IWalVisitor visitor)
+    {
+        string scratch = Directory.CreateTempSubdirectory("etcdutl-wal-").FullName;
+        try
+        {
+            string copy = Path.Combine(scratch, "wal");
+            Directory.CreateDirectory(copy);
+            foreach (string segment in Directory.EnumerateFiles(walDir, "*.wal"))
+            {
+                File.Copy(segment, Path.Combine(copy, Path.GetFileName(segment)));
+            }
+
+            string? mark = null;
+            if (markPath is not null && File.Exists(markPath))
+            {
+                mark = Path.Combine(scratch, "walmark");
+                File.Copy(markPath, mark);
+            }
+
+            var options = new WalOptions { MarkPath = mark, ZeroFill = false, NoSync = true };
+            using WalLog log = WalLog.Open(disk, copy, from, options, visitor);
+            bool wasTorn = Directory.EnumerateFiles(copy, "*.broken").Any();
+            return (log.NodeId, log.ClusterId, log.LastIndex, wasTorn);
+        }
+        catch (Engine.CorruptionException e)
+        {
+            throw new Engine.CorruptionException(Path.Combine(walDir, Path.GetFileName(e.File)), e.Offset, e.Reason);
+        }
+        finally
+        {
+            Directory.Delete(scratch, recursive: true);
+        }
+    }
+}

@@ -1,8 +1,11 @@
 using Perf.Grpc;
 using Perf.Node;
+using Perf.Node.Config;
 using Perf.Rpc.Access;
 using Perf.Rpc.Http;
 using Perf.Rpc.Http.Gateway;
+using Perf.Rpc.Http.Health;
+using Perf.Rpc.Http.Metrics;
 
 namespace Perf.Rpc;
 
@@ -30,11 +33,13 @@ public sealed class ClientListener : IAsyncDisposable
         new AuthService(node, admission, proposals).Map(services);
         new HealthService().Map(services);
         GrpcRouter router = new AccessGuard(node, admission).Around(services);
-        var http = new ClientHttp(node, new JsonGateway(node, router));
+        var health = new HealthChecks(node);
+        JsonGateway? gateway = node.Config.EnableGrpcGateway ? new JsonGateway(node, router) : null;
+        var http = new ClientHttp(node, health, new MetricsPage(node, router, health), gateway);
         _server = new GrpcServer(
             new GrpcServerOptions
             {
-                Endpoints = [.. node.Config.ListenClientUrls.Select(url => new ListenEndpoint { Url = url.OriginalString, Tls = ListenTls.For(url, node.ClientTls) })],
+                Endpoints = Endpoints(node, http),
                 ReceiveBytesMax = node.Config.MaxRequestBytes + ReceiveSlackBytes,
                 StreamsPerConnectionMax = node.Config.MaxConcurrentStreams,
                 KeepAliveMinTime = node.Config.GrpcKeepAliveMinTime,
@@ -46,6 +51,49 @@ public sealed class ClientListener : IAsyncDisposable
                 Trouble = (what, e) => node.Log.Warn(what, ("error", e?.Message)),
             },
             router);
+    }
+
+    /// <summary>
+    /// Clients' addresses serve gRPC and HTTP together, unless HTTP has addresses of its own; metrics' addresses serve
+    /// only what a monitor asks for (SURFACE RPC-12, HTTP-05, HTTP-12).
+    /// </summary>
+    private static List<ListenEndpoint> Endpoints(EtcdNode node, ClientHttp http)
+    {
+        ServerConfig config = node.Config;
+        bool isApart = config.ListenClientHttpUrls.Count > 0;
+        var endpoints = new List<ListenEndpoint>();
+        foreach (Uri url in config.ListenClientUrls)
+        {
+            endpoints.Add(new ListenEndpoint
+            {
+                Url = url.OriginalString,
+                Tls = ListenTls.For(url, node.ClientTls),
+                Protocols = isApart ? ServedProtocols.Http2 : ServedProtocols.Both,
+            });
+        }
+
+        foreach (Uri url in config.ListenClientHttpUrls)
+        {
+            endpoints.Add(new ListenEndpoint
+            {
+                Url = url.OriginalString,
+                Tls = ListenTls.For(url, node.ClientTls),
+                Protocols = ServedProtocols.Http1,
+            });
+        }
+
+        foreach (Uri url in config.ListenMetricsUrls)
+        {
+            endpoints.Add(new ListenEndpoint
+            {
+                Url = url.OriginalString,
+                Tls = ListenTls.For(url, node.ClientTls),
+                Protocols = ServedProtocols.Http1,
+                Fallback = http.ServeMonitoring,
+            });
+        }
+
+        return endpoints;
     }
 
     /// <summary>Binds and serves.</summary>

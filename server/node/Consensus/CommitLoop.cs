@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Perf.Engine;
+using Perf.Node.Metrics;
 using Perf.Store.Backend;
 
 namespace Perf.Node.Consensus;
@@ -14,6 +16,9 @@ internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal app
 
     /// <summary>Jobs that want the committer's thread, without a commit of their own.</summary>
     public EventQueue<Action> Jobs { get; } = new(signal, int.MaxValue);
+
+    /// <summary>How long commits took. Any thread.</summary>
+    public Histogram CommitTimes { get; } = new();
 
     /// <summary>
     /// Apply thread, between entries: freezes what was applied and has <paramref name="afterCommit"/> run when
@@ -67,7 +72,9 @@ internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal app
             List<Action>? after = Volatile.Read(ref _afterCommit);
             try
             {
+                long start = Stopwatch.GetTimestamp();
                 backend.CommitFrozen();
+                CommitTimes.ObserveSince(start);
             }
             catch (DiskFullException e)
             {

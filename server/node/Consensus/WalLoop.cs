@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Perf.Engine.Wal;
+using Perf.Node.Metrics;
 using Perf.Raft;
 
 namespace Perf.Node.Consensus;
@@ -44,6 +46,9 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
 
     /// <summary>Since when (Environment.TickCount64) the thread is at its present work; 0: idle. Any thread.</summary>
     public long BusySince => Volatile.Read(ref _busySince);
+
+    /// <summary>How long they took. Any thread.</summary>
+    public Histogram SyncTimes { get; } = new();
 
     /// <inheritdoc/>
     public bool Turn()
@@ -93,7 +98,9 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
 
         if (sync)
         {
+            long start = Stopwatch.GetTimestamp();
             wal.Sync();
+            SyncTimes.ObserveSince(start);
             Syncs++;
         }
         else

@@ -1,86 +1,107 @@
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Perf.Node;
 using Perf.Rpc.Http.Gateway;
-using Perf.Store;
-using Perf.Store.Maintenance;
+using Perf.Rpc.Http.Health;
+using Perf.Rpc.Http.Metrics;
+using Perf.Store.Membership;
 
 namespace Perf.Rpc.Http;
 
 /// <summary>Plain HTTP on the client port.</summary>
-internal sealed class ClientHttp(EtcdNode node, JsonGateway? gateway)
+internal sealed class ClientHttp(EtcdNode node, HealthChecks health, MetricsPage metrics, JsonGateway? gateway)
 {
+    private readonly HttpGate _gate = new(node.Config);
+
     public Task Serve(HttpContext context)
     {
+        if (!_gate.TryEnter(context, out Task answered))
+        {
+            return answered;
+        }
+
         string path = context.Request.Path.Value ?? "";
-        if (gateway is not null && JsonGateway.Owns(path))
-        {
-            return gateway.ServeAsync(context);
-        }
-
-        switch (path)
-        {
-            case "/health":
-                return HealthAsync(context);
-            case "/version":
-                return Text(context, 200, "application/json", Version());
-            default:
-                return Text(context, 404, "text/plain; charset=utf-8", "404 page not found\n");
-        }
+        return gateway is not null && JsonGateway.Owns(path) ? gateway.ServeAsync(context)
+            : TryServeMonitoring(context, path, out Task serving) ? serving
+            : path switch
+            {
+                "/version" => GetAsync(context, "application/json", Version),
+                "/debug/vars" => GetAsync(context, "application/json; charset=utf-8", Variables),
+                _ => PlainText.WriteAsync(context, 404, "404 page not found\n"),
+            };
     }
 
-    private static Task Text(HttpContext context, int status, string type, string text)
+    /// <summary>What a metrics address serves: health and figures, nothing else.</summary>
+    public Task ServeMonitoring(HttpContext context) =>
+        TryServeMonitoring(context, context.Request.Path.Value ?? "", out Task serving)
+            ? serving
+            : PlainText.WriteAsync(context, 404, "404 page not found\n");
+
+    private bool TryServeMonitoring(HttpContext context, string path, out Task serving)
     {
-        context.Response.StatusCode = status;
-        context.Response.ContentType = type;
-        return context.Response.WriteAsync(text);
+        if (path == "/metrics")
+        {
+            serving = metrics.ServeAsync(context);
+            return true;
+        }
+
+        return health.TryServe(context, path, out serving);
     }
 
-    private string Version() => JsonSerializer.Serialize(new Dictionary<string, string>
+    private static Task GetAsync(HttpContext context, string type, Func<string> text) =>
+        HttpMethods.IsGet(context.Request.Method)
+            ? PlainText.WriteAsync(context, 200, text(), type)
+            : PlainText.NotAllowedAsync(context, "GET");
+
+    private string Version() => Json(writer =>
     {
-        ["etcdserver"] = node.ServerVersion,
-        ["etcdcluster"] = node.ClusterVersion?.ToString() ?? "not_decided",
+        writer.WriteString("etcdserver"u8, node.ServerVersion);
+        writer.WriteString("etcdcluster"u8, node.ClusterVersion?.ToString() ?? "not_decided");
+        if (node.Config.SpeakAs >= SpeakAs.V36)
+        {
+            writer.WriteString("storage"u8, "3.6.0");
+        }
     });
 
-    private async Task HealthAsync(HttpContext context)
+    /// <summary>Go's expvar page, as far as it has a meaning here.</summary>
+    private string Variables() => Json(writer =>
     {
-        if (!HttpMethods.IsGet(context.Request.Method))
+        writer.WriteStartArray("cmdline"u8);
+        foreach (string argument in Environment.GetCommandLineArgs())
         {
-            context.Response.Headers.Allow = "GET";
-            await Text(context, 405, "text/plain; charset=utf-8", "Method Not Allowed\n").ConfigureAwait(false);
-            return;
+            writer.WriteStringValue(argument);
         }
 
-        string reason = await ReasonAsync(context).ConfigureAwait(false);
-        await Text(
-            context,
-            reason.Length == 0 ? 200 : 503,
-            "text/plain; charset=utf-8",
-            $"{{\"health\":\"{(reason.Length == 0 ? "true" : "false")}\",\"reason\":\"{reason}\"}}").ConfigureAwait(false);
-    }
+        writer.WriteEndArray();
+        writer.WriteNumber("file_descriptor_limit"u8, ProcessFigures.Read().FilesMax);
+        writer.WriteStartObject("memstats"u8);
+        writer.WriteNumber("Alloc"u8, GC.GetTotalMemory(forceFullCollection: false));
+        writer.WriteNumber("TotalAlloc"u8, GC.GetTotalAllocatedBytes());
+        writer.WriteNumber("Sys"u8, Environment.WorkingSet);
+        writer.WriteNumber("NumGC"u8, GC.CollectionCount(0));
+        writer.WriteEndObject();
+        writer.WriteStartObject("raft.status"u8);
+        writer.WriteString("id"u8, MemberIds.Hex(node.MemberId));
+        writer.WriteNumber("term"u8, node.Raft.Term);
+        writer.WriteString("lead"u8, MemberIds.Hex(node.Raft.Leader));
+        writer.WriteNumber("commit"u8, node.Raft.Commit);
+        writer.WriteNumber("applied"u8, node.Pipeline.AppliedIndex);
+        writer.WriteString("raftState"u8, node.IsLeader ? "StateLeader" : "StateFollower");
+        writer.WriteEndObject();
+    });
 
-    private async Task<string> ReasonAsync(HttpContext context)
+    private static string Json(Action<Utf8JsonWriter> write)
     {
-        foreach (AlarmMember alarm in node.State.Machine.Alarms.Active)
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer, ProtoToJson.Options))
         {
-            string name = alarm.Kind.ToString().ToUpperInvariant();
-            if (!context.Request.Query["exclude"].Contains(name))
-            {
-                return $"ALARM {name}";
-            }
+            writer.WriteStartObject();
+            write(writer);
+            writer.WriteEndObject();
         }
 
-        if (context.Request.Query["serializable"] == "true")
-        {
-            return "";
-        }
-
-        if (node.Raft.Leader == 0)
-        {
-            return "RAFT NO LEADER";
-        }
-
-        StoreError error = await node.LinearizableAsync().ConfigureAwait(false);
-        return error == StoreError.None ? "" : $"RANGE ERROR:{StatusMapping.Of(error).Text}";
+        return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 }

@@ -16,4 +16,11 @@ internal static class PlainText
 
         return context.Response.WriteAsync(text);
     }
+
+    /// <summary>The answer to another method than the one there is.</summary>
+    public static Task NotAllowedAsync(HttpContext context, string allowed)
+    {
+        context.Response.Headers.Allow = allowed;
+        return WriteAsync(context, 405, "Method Not Allowed\n");
+    }
 }

@@ -1,0 +1,60 @@
+using System.Globalization;
+using System.Text;
+using Perf.Node.Metrics;
+
+namespace Perf.Rpc.Http.Metrics;
+
+/// <summary>Writes Prometheus' text format, version 0.0.4.</summary>
+internal sealed class PrometheusText
+{
+    private readonly StringBuilder _text = new(64 * 1024);
+
+    /// <summary>Begins a family; its samples follow.</summary>
+    public PrometheusText Family(string name, string type, string help)
+    {
+        _text.Append("# HELP ").Append(name).Append(' ').Append(help).Append('\n');
+        _text.Append("# TYPE ").Append(name).Append(' ').Append(type).Append('\n');
+        return this;
+    }
+
+    /// <summary>A sample; labels as they stand between the braces.</summary>
+    public void Sample(string name, double value, string labels = "")
+    {
+        _text.Append(name);
+        if (labels.Length > 0)
+        {
+            _text.Append('{').Append(labels).Append('}');
+        }
+
+        _text.Append(' ').Append(Number(value)).Append('\n');
+    }
+
+    public void Counter(string name, string help, double value) => Family(name, "counter", help).Sample(name, value);
+
+    public void Gauge(string name, string help, double value) => Family(name, "gauge", help).Sample(name, value);
+
+    /// <summary>A family with one histogram; null for one that has counted nothing.</summary>
+    public void Histogram(string name, string help, Histogram? histogram)
+    {
+        Family(name, "histogram", help);
+        long count = 0;
+        for (int bucket = 0; bucket < Node.Metrics.Histogram.BoundsSeconds.Count; bucket++)
+        {
+            count += histogram?.CountIn(bucket) ?? 0;
+            Sample(name + "_bucket", count, $"le=\"{Number(Node.Metrics.Histogram.BoundsSeconds[bucket])}\"");
+        }
+
+        count += histogram?.CountIn(Node.Metrics.Histogram.BoundsSeconds.Count) ?? 0;
+        Sample(name + "_bucket", count, "le=\"+Inf\"");
+        Sample(name + "_sum", histogram?.SumSeconds ?? 0);
+        Sample(name + "_count", count);
+    }
+
+    /// <summary>The value of a label, quoted.</summary>
+    public static string Quote(string value) =>
+        "\"" + value.Replace("\\", "\\\\").Replace("\"", "\\\"").Replace("\n", "\\n") + "\"";
+
+    public override string ToString() => _text.ToString();
+
+    private static string Number(double value) => value.ToString("R", CultureInfo.InvariantCulture);
+}

@@ -2,10 +2,12 @@ using Perf.Grpc;
 using Perf.Node;
 using Perf.Node.Config;
 using Perf.Rpc.Access;
+using Perf.Rpc.Concurrency;
 using Perf.Rpc.Http;
 using Perf.Rpc.Http.Gateway;
 using Perf.Rpc.Http.Health;
 using Perf.Rpc.Http.Metrics;
+using Perf.Rpc.InProcess;
 
 namespace Perf.Rpc;
 
@@ -31,8 +33,13 @@ public sealed class ClientListener : IAsyncDisposable
         maintenance.Map(services);
         new ClusterService(node, admission).Map(services);
         new AuthService(node, admission, proposals).Map(services);
+        new DowngradeService(node, admission).Map(services);
         new HealthService().Map(services);
+        var local = new LocalClient();
+        new LockService(local).Map(services);
+        new ElectionService(local).Map(services);
         GrpcRouter router = new AccessGuard(node, admission).Around(services);
+        local.Router = router;
         var health = new HealthChecks(node);
         JsonGateway? gateway = node.Config.EnableGrpcGateway ? new JsonGateway(node, router) : null;
         var http = new ClientHttp(node, health, new MetricsPage(node, router, health), gateway);

@@ -1,0 +1,49 @@
+using Google.Protobuf;
+using Perf.Grpc;
+
+namespace Perf.Rpc.InProcess;
+
+/// <summary>Calls this member's own services in the name of a caller: its token, its permissions.</summary>
+internal sealed class LocalClient
+{
+    private GrpcRouter? _router;
+
+    /// <summary>Where the services are; set once, before the first call.</summary>
+    public GrpcRouter Router
+    {
+        private get => _router!;
+        set => _router = value;
+    }
+
+    /// <summary>One request, one answer. Throws <see cref="RpcException"/>.</summary>
+    public async Task<T> CallAsync<T>(string path, IMessage request, ServerCall caller, CancellationToken cancelled)
+        where T : IMessage<T>, new()
+    {
+        var call = new InProcessCall(Method(path), Headers(caller), cancelled);
+        await call.RunAsync(request.ToByteArray()).ConfigureAwait(false);
+        if (call.Status != StatusCode.OK)
+        {
+            throw new RpcException(call.Status, call.StatusMessage);
+        }
+
+        var answer = new T();
+        answer.MergeFrom(call.Written.WrittenSpan);
+        return answer;
+    }
+
+    /// <summary>Watches until the answer is disposed.</summary>
+    public LocalWatch Watch(Etcdserverpb.WatchCreateRequest request, ServerCall caller) =>
+        LocalWatch.Start(Method("/etcdserverpb.Watch/Watch"), request, Headers(caller), caller.Cancelled);
+
+    private GrpcMethod Method(string path) =>
+        Router.TryFind(path, out GrpcMethod? method) ? method : throw new InvalidOperationException(path);
+
+    private static Func<string, string?> Headers(ServerCall caller)
+    {
+        // Taken now: a call belongs to its handler, and what we start may end after it.
+        string? token = caller.TryGetHeader("token", out string text) || caller.TryGetHeader("authorization", out text)
+            ? text
+            : null;
+        return name => name == "token" ? token : null;
+    }
+}

@@ -68,6 +68,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             Seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             Buffers = new EntryMemory(),
             LogReader = _logReader,
+            WindowBytesMax = config.LogWindowBytesMax,
         };
         Pipeline = new Pipeline(
             config, start, State, (IPeerSender?)peers ?? new NoPeers(), raft, new RequestIds(MemberId, clock.GetUtcNow()), this, _topology, PrepareNextSegment);

@@ -43,7 +43,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
     public StartState Found(InitialCluster cluster, ulong memberId)
     {
         WalLog wal = WalLog.Create(disk, config.WalDirectory, memberId, cluster.ClusterId, WalOptions());
-        var raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty);
+        var raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty, config.LogWindowBytesMax);
         var memory = new EntryMemory();
         ulong index = 0;
         foreach (Member member in cluster.Members)
@@ -65,7 +65,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
     public StartState Join(ulong memberId, ulong clusterId, IReadOnlyList<Member> members) => new()
     {
         Wal = WalLog.Create(disk, config.WalDirectory, memberId, clusterId, WalOptions()),
-        Raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty),
+        Raft = new RestoredState(SnapshotMetadata.None, 0, Raft.ConfState.Empty, config.LogWindowBytesMax),
         IsNew = true,
         KnownMembers = members,
     };
@@ -98,7 +98,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
     public StartState Reopen(Snapshot? snapshot)
     {
         SnapshotMetadata start = snapshot?.Metadata ?? SnapshotMetadata.None;
-        var raft = new RestoredState(start, start.Index, start.ConfState);
+        var raft = new RestoredState(start, start.Index, start.ConfState, config.LogWindowBytesMax);
         var replay = new Replay(raft);
         WalLog wal = WalLog.Open(
             disk, config.WalDirectory, new WalSnapshot(start.Index, start.Term, default), WalOptions(), replay);

@@ -186,6 +186,9 @@ public sealed class ServerConfig
 
     public SpeakAs SpeakAs { get; set; } = SpeakAs.V35;
 
+    /// <summary>Encoded entries kept in memory; older ones are read back from the log (tests make it small).</summary>
+    internal long LogWindowBytesMax { get; set; } = 64L << 20;
+
     /// <summary>Election timeout in ticks, as etcd computes it.</summary>
     public int ElectionTicks => Math.Max(1, ElectionMs / HeartbeatMs);
 

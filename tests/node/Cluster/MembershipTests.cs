@@ -76,6 +76,55 @@ public sealed class MembershipTests
     }
 
     [Fact]
+    public async Task A_cluster_that_lost_its_majority_is_begun_anew_from_one_member()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        EtcdNode leader = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(leader, "a", 50);
+        await cluster.SameHashAsync();
+        foreach (string name in cluster.Names)
+        {
+            await cluster.StopAsync(name);
+        }
+
+        cluster.Adjust = config => config.ForceNewCluster = true;
+        EtcdNode alone = cluster.Start("m1");
+        await alone.Ready.WaitAsync(TestCluster.Patience);
+        Assert.Equal([alone.MemberId], alone.State.Machine.Members.Current.Members.Select(m => m.Id));
+        await TestCluster.PutManyAsync(alone, "b", 20);
+        Assert.True(TestCluster.Has(alone, "a000007"));
+
+        // It stays alone, and grows again.
+        await cluster.StopAsync("m1");
+        cluster.Adjust = _ => { };
+        alone = cluster.Start("m1");
+        await alone.Ready.WaitAsync(TestCluster.Patience);
+        cluster.Names.RemoveAll(n => n != "m1");
+        cluster.AddName("fresh");
+        Assert.Equal(StoreError.None, (await alone.AddMemberAsync([cluster.PeerUrl("fresh")], isLearner: false)).Error);
+        EtcdNode fresh = cluster.Start("fresh", joins: true);
+        await fresh.Ready.WaitAsync(TestCluster.Patience);
+        await cluster.SameHashAsync();
+    }
+
+    [Fact]
+    public async Task Strict_checks_refuse_what_could_cost_the_quorum()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3, config => config.StrictReconfigCheck = true);
+        EtcdNode leader = await cluster.LeaderAsync();
+        string down = cluster.Names.First(n => cluster[n] != leader);
+        await cluster.StopAsync(down);
+        Assert.Equal(StoreError.Unhealthy, (await leader.AddMemberAsync(["http://127.0.0.1:1"], isLearner: false)).Error);
+        EtcdNode other = cluster.Running.First(n => n != leader);
+        await TestCluster.EventuallyAsync(() => leader.ActiveSince(other.MemberId) != 0);
+        Assert.Equal(StoreError.Unhealthy, await leader.RemoveMemberAsync(other.MemberId));
+        Assert.Equal(StoreError.MemberNotFound, await leader.UpdateMemberAsync(1, ["http://127.0.0.1:2"]));
+        Assert.Equal(StoreError.MemberNotLearner, await other.PromoteMemberAsync(leader.MemberId));
+        Assert.Equal(StoreError.NotLeader, await other.MoveLeaderAsync(other.MemberId));
+        Assert.Equal(StoreError.BadLeaderTransferee, await leader.MoveLeaderAsync(1));
+    }
+
+    [Fact]
     public async Task Joining_is_refused_where_the_members_do_not_match()
     {
         await using TestCluster cluster = await TestCluster.StartAsync(1);

@@ -17,6 +17,9 @@ internal sealed class Weather
     /// <summary>Chance of a connection breaking, per piece of data.</summary>
     public double Loss { get; set; }
 
+    /// <summary>Connections over a cut break at once, with what is in them, instead of waiting for better times.</summary>
+    public bool CutsBreak { get; set; }
+
     public bool IsCut(ulong from, ulong to) => _cut.ContainsKey((from, to));
 
     public void CutOneWay(ulong from, ulong to) => _cut[(from, to)] = true;
@@ -30,6 +33,7 @@ internal sealed class Weather
     public void Heal()
     {
         _cut.Clear();
+        CutsBreak = false;
         Delay = TimeSpan.Zero;
         Loss = 0;
     }
@@ -161,6 +165,11 @@ internal sealed class PeerProxy : IAsyncDisposable
 
         while (_weather.IsCut(from(), to()))
         {
+            if (_weather.CutsBreak)
+            {
+                throw new OperationCanceledException();
+            }
+
             await Task.Delay(10, _stop.Token);
         }
     }

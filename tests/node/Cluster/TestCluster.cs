@@ -55,9 +55,9 @@ internal sealed class TestCluster : IAsyncDisposable
     public static TestCluster Of(int count) => new(count);
 
     /// <summary>The same with a proxy before each member.</summary>
-    public static async Task<TestCluster> StartWithWeatherAsync(int count)
+    public static async Task<TestCluster> StartWithWeatherAsync(int count, Action<ServerConfig>? adjust = null)
     {
-        var cluster = new TestCluster(count) { Weather = new Weather() };
+        var cluster = new TestCluster(count) { Weather = new Weather(), Adjust = adjust ?? (_ => { }) };
         foreach (string name in cluster.Names)
         {
             int hidden = NextPort();
@@ -184,6 +184,17 @@ internal sealed class TestCluster : IAsyncDisposable
             InternalField.Put, new ReadOnlySequence<byte>(body.WrittenMemory), RequestIdentity.None);
         await request.Completion;
         return request.Error;
+    }
+
+    public static async Task GrantAsync(EtcdNode node, long id, long ttl)
+    {
+        var body = new ProtoBuffer();
+        body.Int64(1, ttl);
+        body.Int64(2, id);
+        using PendingRequest request = node.Propose(
+            InternalField.LeaseGrant, new ReadOnlySequence<byte>(body.WrittenMemory), RequestIdentity.None);
+        await request.Completion;
+        Assert.Equal(StoreError.None, request.Error);
     }
 
     /// <summary>The published state of this member has the key.</summary>

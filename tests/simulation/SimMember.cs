@@ -381,7 +381,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         Core => Pipeline.CoreLoop.Events.Count > 0 || Pipeline.CoreLoop.Proposals.Count > 0,
         Wal => Pipeline.WalLoop.Queue.Count > 0,
         Apply => _isApplyWanted || Pipeline.ApplyLoop.Queue.Count > 0,
-        Commit => State.Backend.HasFrozen || Pipeline.CommitLoop.Jobs.Count > 0,
+        Commit => Pipeline.CommitLoop.IsBusy || Pipeline.CommitLoop.Jobs.Count > 0,
         _ => _pool.Count > 0,
     };
 

@@ -12,6 +12,7 @@ namespace Perf.Node.Consensus;
 internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal apply, Action<DiskFullException> diskFull) : ILoop
 {
     private List<Action>? _afterCommit;
+    private List<Action>? _atRest;
     private bool _waitsForSpace;
 
     /// <summary>Jobs that want the committer's thread, without a commit of their own.</summary>
@@ -21,12 +22,18 @@ internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal app
     public Histogram CommitTimes { get; } = new();
 
     /// <summary>
+    /// True while a frozen memtable or a look at the file as it is waits for the committer: nothing may be frozen
+    /// before that is done. Any thread.
+    /// </summary>
+    public bool IsBusy => backend.HasFrozen || Volatile.Read(ref _atRest) is not null;
+
+    /// <summary>
     /// Apply thread, between entries: freezes what was applied and has <paramref name="afterCommit"/> run when
     /// exactly that is in the file. False when the committer is still busy with the last one.
     /// </summary>
     public bool TryFreeze(List<Action>? afterCommit)
     {
-        if (backend.HasFrozen)
+        if (IsBusy)
         {
             return false;
         }
@@ -42,11 +49,9 @@ internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal app
         Volatile.Write(ref _afterCommit, null);
         if (afterCommit is not null)
         {
-            // Nothing to commit: the file already holds what was applied.
-            foreach (Action action in afterCommit)
-            {
-                Jobs.Add(action);
-            }
+            // Nothing to commit: the file already holds what was applied, and stays so until the committer has looked.
+            Interlocked.Exchange(ref _atRest, afterCommit);
+            signal.Set();
         }
 
         return true;
@@ -66,6 +71,18 @@ internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal app
     public bool Turn()
     {
         bool worked = false;
+        if (Volatile.Read(ref _atRest) is { } atRest)
+        {
+            worked = true;
+            foreach (Action action in atRest)
+            {
+                action();
+            }
+
+            Interlocked.Exchange(ref _atRest, null);
+            apply.Set();
+        }
+
         if (backend.HasFrozen && !_waitsForSpace)
         {
             worked = true;

@@ -322,7 +322,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     void IApplyOutputs.AtBoundary(ulong index, ulong term)
     {
         bool wanted = _freezeWanted || _captures.Count > 0 || State.Backend.FreezeDue();
-        if (!wanted || State.Backend.HasFrozen)
+        if (!wanted || CommitLoop.IsBusy)
         {
             // A capture has to be of the boundary it is frozen at: it waits until the committer can take one.
             return;

@@ -37,8 +37,6 @@ internal sealed class Judge(Chronicle chronicle)
     /// <summary>No compaction was ever asked for beyond this.</summary>
     public long CompactionAsked { get; private set; }
 
-    public int Terms => _leaders.Count;
-
     public static void Require(bool holds, string what)
     {
         if (!holds)

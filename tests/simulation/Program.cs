@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace Perf.Simulation;
 
-/// <summary>`--seed N [--trace]` runs one; `--seeds N [--from M]` many, with figures.</summary>
+/// <summary>`--seed N [--trace] [--lying-disks]` runs one; `--seeds N [--from M]` many, with figures.</summary>
 internal static class Program
 {
     private static int Main(string[] args)
@@ -12,7 +12,7 @@ internal static class Program
         if (seed is not null)
         {
             Action<string>? output = args.Contains("--trace") ? Console.WriteLine : null;
-            RunResult result = Simulation.Run(seed.Value, isTracing: true, output);
+            RunResult result = Simulation.Run(seed.Value, isTracing: true, output, args.Contains("--lying-disks"));
             return Report(result) ? 0 : 1;
         }
 

@@ -16,6 +16,7 @@ internal sealed class SimHost
         Config = config;
         Luck = luck;
         Disk = new SimDisk();
+        LetItLie();
     }
 
     public int Number { get; }
@@ -94,6 +95,24 @@ internal sealed class SimHost
         };
     }
 
+    /// <summary>For proof that the judge sees a loss: a disk whose syncs say that they were done, and were not.</summary>
+    private void LetItLie()
+    {
+        if (!_world.HasLyingDisks)
+        {
+            return;
+        }
+
+        SimDisk disk = Disk;
+        disk.Observer = (call, _) =>
+        {
+            if (call is "fsync" or "fdatasync")
+            {
+                disk.FailAt(disk.Calls + 1, SimFailure.Phantom);
+            }
+        };
+    }
+
     public void Down(string why, bool isKill = false)
     {
         _world.Chronicle.Note(5, (ulong)Number, isKill ? 1UL : 0UL);
@@ -104,6 +123,7 @@ internal sealed class SimHost
         Member = null;
         member?.End();
         Disk = after;
+        LetItLie();
         _isFailing = false;
         PausedUntil = 0;
         _world.Time.After(Luck.Between(10, _world.IsFaulty ? 6_000 : 500) * VirtualTime.Millisecond, Start);

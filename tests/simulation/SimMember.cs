@@ -430,9 +430,8 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
                     LookAtLog();
                     break;
                 case Wal:
-                    int files = _world.Judge.Terms;
                     Pipeline.WalLoop.Turn();
-                    _world.Chronicle.Note(3, (ulong)files, (ulong)Pipeline.WalLoop.Syncs);
+                    _world.Chronicle.Note(3, (ulong)Number, (ulong)Pipeline.WalLoop.Syncs);
                     break;
                 case Apply:
                     _isApplyWanted = false;

@@ -41,8 +41,9 @@ internal sealed class Simulation
     private int _markers;
     private int _markersDone;
 
-    private Simulation(ulong seed, Plan plan, bool isTracing, Action<string>? output)
+    private Simulation(ulong seed, Plan plan, bool isTracing, Action<string>? output, bool hasLyingDisks)
     {
+        HasLyingDisks = hasLyingDisks;
         _seed = seed;
         _dice = new Dice(seed);
         Plan = plan;
@@ -89,6 +90,9 @@ internal sealed class Simulation
 
     public SimNetwork Network { get; }
 
+    /// <summary>Syncs are not done: the run has to fail.</summary>
+    public bool HasLyingDisks { get; }
+
     /// <summary>The time of faults.</summary>
     public bool IsFaulty { get; private set; } = true;
 
@@ -96,9 +100,10 @@ internal sealed class Simulation
     public bool IsOver { get; private set; }
 
     /// <summary>Runs a seed. <paramref name="output"/> gets each line of the trace; null: the last ones are kept.</summary>
-    public static RunResult Run(ulong seed, bool isTracing = false, Action<string>? output = null)
+    public static RunResult Run(
+        ulong seed, bool isTracing = false, Action<string>? output = null, bool hasLyingDisks = false)
     {
-        var world = new Simulation(seed, new Plan(seed), isTracing, output);
+        var world = new Simulation(seed, new Plan(seed), isTracing, output, hasLyingDisks);
         string? failure = null;
         double recovery = 0;
         try

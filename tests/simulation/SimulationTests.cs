@@ -38,6 +38,18 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(270)]
     public void Seeds_that_found_something_stay_good(ulong seed) => Assert.Null(Simulation.Run(seed).Failure);
 
+    [Fact]
+    public void Disks_that_lie_are_found_out()
+    {
+        int found = 0;
+        for (ulong seed = 1; seed <= 24; seed++)
+        {
+            found += Simulation.Run(seed, hasLyingDisks: true).Failure is null ? 0 : 1;
+        }
+
+        Assert.True(found >= 3, $"only {found} of 24 runs on lying disks were judged wrong");
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

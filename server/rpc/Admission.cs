@@ -18,6 +18,12 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>etcd's gateway sets it; its certificate is not the client's.</summary>
     private const string GatewayHeader = "grpcgateway-accept";
 
+    /// <summary>Users and permissions count.</summary>
+    public bool IsAuthOn => Auth.Enabled;
+
+    /// <summary>Counts the changes of users, roles and permissions.</summary>
+    public ulong AuthRevision => Auth.Revision;
+
     private AuthStore Auth => node.State.Machine.Auth;
 
     /// <summary>

@@ -65,6 +65,7 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
         }
 
         using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
+        ulong revision = admission.AuthRevision;
         error = admission.Subject(call, out AuthSubject subject);
         if (error == StoreError.None && !subject.MayDoEverything)
         {
@@ -74,15 +75,40 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
         if (error == StoreError.None)
         {
             RangeView.TryParse(request.Span, out RangeView range);
-            SizedResponse response = SizedResponse.For(call);
-            error = node.State.Machine.Kv.Range(range, node.Header(), response);
-            response.Release();
+            if (admission.IsAuthOn)
+            {
+                var held = new HeldResponse();
+                error = node.State.Machine.Kv.Range(range, node.Header(), held);
+                error = Release(call, held, revision, error);
+            }
+            else
+            {
+                SizedResponse response = SizedResponse.For(call);
+                error = node.State.Machine.Kv.Range(range, node.Header(), response);
+                response.Release();
+            }
         }
 
         if (error != StoreError.None)
         {
             StatusMapping.Fail(call, error);
         }
+    }
+
+    /// <summary>Users may have changed between the check and the read: then nothing of it goes out (SURFACE AUT-17).</summary>
+    private StoreError Release(ServerCall call, HeldResponse held, ulong revision, StoreError error)
+    {
+        if (error == StoreError.None && admission.AuthRevision != revision)
+        {
+            error = StoreError.AuthOldRevision;
+        }
+
+        if (error == StoreError.None)
+        {
+            call.WriteMessage(held.Written);
+        }
+
+        return error;
     }
 
     private static bool IsSerializable(in ReadOnlySequence<byte> message, out StoreError error)
@@ -171,6 +197,7 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
     {
         using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
         AuthSubject subject = default;
+        ulong revision = admission.AuthRevision;
         if (error == StoreError.None)
         {
             error = admission.Subject(call, out subject);
@@ -183,9 +210,18 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
 
         if (error == StoreError.None)
         {
-            SizedResponse response = SizedResponse.For(call);
-            error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), response);
-            response.Release();
+            if (admission.IsAuthOn)
+            {
+                var held = new HeldResponse();
+                error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), held);
+                error = Release(call, held, revision, error);
+            }
+            else
+            {
+                SizedResponse response = SizedResponse.For(call);
+                error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), response);
+                response.Release();
+            }
         }
 
         if (error != StoreError.None)

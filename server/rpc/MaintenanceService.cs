@@ -156,7 +156,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
         if (error == StoreError.None)
         {
-            Messages.Write(call, new MoveLeaderResponse { Header = Messages.Header(node.Header()) });
+            Messages.Write(call, new MoveLeaderResponse());
         }
         else
         {

@@ -53,6 +53,32 @@ public sealed class SnapshotTests
         await cluster.SameHashAsync();
     }
 
+    [Fact]
+    public async Task A_watch_on_a_follower_sees_every_revision_once_across_a_snapshot()
+    {
+        await using TestCluster cluster = await TestCluster.StartWithWeatherAsync(3, SmallLog);
+        EtcdNode leader = await cluster.LeaderAsync();
+        EtcdNode follower = cluster.Running.First(n => !n.IsLeader);
+        await TestCluster.PutManyAsync(leader, "a", 20);
+        var seen = new WatchRecorder();
+        Store.Watch.WatchStream stream = seen.Open(follower);
+        cluster.Weather!.CutsBreak = true;
+        foreach (EtcdNode other in cluster.Running.Where(n => n != follower))
+        {
+            cluster.Weather.Cut(follower.MemberId, other.MemberId);
+        }
+
+        await TestCluster.PutManyAsync(leader, "b", 300, 500);
+        await TestCluster.EventuallyAsync(() => leader.Pipeline.Core.FirstIndex > follower.Pipeline.AppliedIndex + 1);
+        cluster.Weather.Heal();
+        await TestCluster.PutManyAsync(leader, "c", 20);
+        await cluster.SameHashAsync();
+        Assert.NotEmpty(Directory.GetFiles(follower.Config.SnapDir, "*.snap"));
+        await TestCluster.EventuallyAsync(() => seen.Revisions.Count == 340);
+        Assert.Equal(Enumerable.Range(2, 340).Select(i => (long)i), seen.Revisions);
+        stream.Close();
+    }
+
     private static void SmallLog(Config.ServerConfig config)
     {
         config.SnapshotCount = 50;

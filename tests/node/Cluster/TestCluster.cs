@@ -15,7 +15,11 @@ namespace Perf.Node.Tests.Cluster;
 /// <summary>Members in this process that talk over loopback. Ports from a range of its own for each test.</summary>
 internal sealed class TestCluster : IAsyncDisposable
 {
-    private static int s_nextPort = 31500;
+    private const int PortMin = 31500;
+    private const int PortMax = 31999;
+
+    // Another run of these tests may be under way beside this one.
+    private static int s_nextPort = Environment.ProcessId * 37;
 
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
@@ -50,7 +54,24 @@ internal sealed class TestCluster : IAsyncDisposable
         ? new Log(new Lines(name), LogLevel.Info, TimeProvider.System)
         : Log.None;
 
-    public static int NextPort() => Interlocked.Increment(ref s_nextPort);
+    /// <summary>A port of the tests' range that nobody listens on now.</summary>
+    public static int NextPort()
+    {
+        while (true)
+        {
+            int port = PortMin + (int)((uint)Interlocked.Increment(ref s_nextPort) % (PortMax - PortMin));
+            using var probe = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, port);
+            try
+            {
+                probe.Start();
+                return port;
+            }
+            catch (System.Net.Sockets.SocketException)
+            {
+                // The next one, then.
+            }
+        }
+    }
 
     public static TestCluster Of(int count) => new(count);
 

@@ -36,6 +36,11 @@ internal static class ConfigFile
         {
             throw new ConfigException($"error converting YAML to JSON: yaml: line {e.Start.Line}: {e.Message}");
         }
+        catch (InvalidOperationException e)
+        {
+            // How the reader refuses some documents that it has lost its place in.
+            throw new ConfigException($"error converting YAML to JSON: yaml: {e.Message}");
+        }
 
         if (stream.Documents.Count == 0 || IsNull(stream.Documents[0].RootNode))
         {

@@ -142,7 +142,7 @@ internal static class GoJson
 
         foreach (var property in source.EnumerateObject())
         {
-            if (string.Equals(property.Name, name, StringComparison.OrdinalIgnoreCase))
+            if (string.Equals(Name(property), name, StringComparison.OrdinalIgnoreCase))
             {
                 value = property.Value;
                 return value.ValueKind != JsonValueKind.Null;
@@ -161,7 +161,7 @@ internal static class GoJson
         }
 
         return value.ValueKind == JsonValueKind.String
-            ? value.GetString()!
+            ? Text(value)
             : throw new InvalidDataException($"json: \"{name}\" is {value.ValueKind}, expected a string");
     }
 
@@ -212,19 +212,50 @@ internal static class GoJson
         foreach (var item in value.EnumerateArray())
         {
             texts[i++] = item.ValueKind == JsonValueKind.String
-                ? item.GetString()!
+                ? Text(item)
                 : throw new InvalidDataException($"json: \"{name}\" holds {item.ValueKind}, expected strings");
         }
 
         return texts;
     }
 
-    /// <summary>Parses a document; throws <see cref="InvalidDataException"/> when it is not JSON.</summary>
-    public static JsonDocument Parse(ReadOnlySpan<byte> source, int depthMax = 64)
+    /// <summary>A property's name. Throws <see cref="InvalidDataException"/> for half a surrogate pair.</summary>
+    public static string Name(JsonProperty property)
     {
         try
         {
-            return JsonDocument.Parse(source.ToArray(), new JsonDocumentOptions { MaxDepth = depthMax });
+            return property.Name;
+        }
+        catch (InvalidOperationException failure)
+        {
+            throw new InvalidDataException("json: a name is not Unicode", failure);
+        }
+    }
+
+    private static string Text(JsonElement value)
+    {
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException failure)
+        {
+            throw new InvalidDataException("json: a string is not Unicode", failure);
+        }
+    }
+
+    /// <summary>
+    /// Parses a document; throws <see cref="InvalidDataException"/> when it is not JSON. As in Go, bytes that are no
+    /// UTF-8 read as U+FFFD.
+    /// </summary>
+    public static JsonDocument Parse(ReadOnlySpan<byte> source, int depthMax = 64)
+    {
+        byte[] text = System.Text.Unicode.Utf8.IsValid(source)
+            ? source.ToArray()
+            : Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(source));
+        try
+        {
+            return JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = depthMax });
         }
         catch (JsonException failure)
         {

@@ -128,14 +128,15 @@ public sealed partial class V2Store
         {
             foreach (var child in children.EnumerateObject())
             {
-                if (child.Name.Length == 0 || child.Name.Contains('/'))
+                string name = GoJson.Name(child);
+                if (name.Length == 0 || name.Contains('/'))
                 {
-                    throw new InvalidDataException($"v2 snapshot: \"{child.Name}\" under {path} is not a name");
+                    throw new InvalidDataException($"v2 snapshot: \"{name}\" under {path} is not a name");
                 }
 
-                if (!node.Children!.TryAdd(child.Name, ReadNode(child.Value, Below(node, child.Name), node, expiring)))
+                if (!node.Children!.TryAdd(name, ReadNode(child.Value, Below(node, name), node, expiring)))
                 {
-                    throw new InvalidDataException($"v2 snapshot: \"{child.Name}\" appears twice under {path}");
+                    throw new InvalidDataException($"v2 snapshot: \"{name}\" appears twice under {path}");
                 }
             }
         }

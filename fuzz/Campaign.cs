@@ -1,0 +1,83 @@
+using System.Diagnostics;
+
+namespace Perf.Fuzz;
+
+/// <summary>Runs targets for a time each.</summary>
+internal static class Campaign
+{
+    /// <summary>No input of these sizes may keep a reader busy for longer, not even on a loaded machine.</summary>
+    private static readonly TimeSpan InputTimeMax = TimeSpan.FromSeconds(10);
+
+    /// <summary>True when every promise held.</summary>
+    public static bool Smoke(IReadOnlyList<FuzzTarget> targets, TimeSpan time, int seed, TextWriter output)
+    {
+        bool held = true;
+        foreach (FuzzTarget target in targets)
+        {
+            held &= Run(target, time / targets.Count, seed, output, keepsInput: true);
+        }
+
+        return held;
+    }
+
+    /// <summary>True when the planted bug of every target was found.</summary>
+    public static bool Canary(IReadOnlyList<FuzzTarget> targets, TimeSpan time, int seed, TextWriter output)
+    {
+        bool foundAll = true;
+        foreach (FuzzTarget target in targets)
+        {
+            target.IsPlanted = true;
+            foundAll &= !Run(target, time / targets.Count, seed, output, keepsInput: false);
+        }
+
+        output.WriteLine(foundAll ? "every planted bug was found" : "A PLANTED BUG WAS NOT FOUND");
+        return foundAll;
+    }
+
+    private static bool Run(FuzzTarget target, TimeSpan time, int seed, TextWriter output, bool keepsInput)
+    {
+        List<byte[]> corpus = [.. target.Seeds(), .. Kept(target)];
+        var mutator = new Mutator(seed);
+        var clock = Stopwatch.StartNew();
+        long executions = 0;
+        for (; executions < corpus.Count || clock.Elapsed < time; executions++)
+        {
+            byte[] input = executions < corpus.Count ? corpus[(int)executions] : mutator.Mutate(corpus);
+            TimeSpan before = clock.Elapsed;
+            try
+            {
+                target.Run(input);
+                if (clock.Elapsed - before > InputTimeMax)
+                {
+                    throw new BrokenException($"took {clock.Elapsed - before}");
+                }
+            }
+            catch (Exception e)
+            {
+                output.WriteLine($"{target.Name,-12} FAILED after {executions + 1} executions: {Line(e, keepsInput)}");
+                if (keepsInput)
+                {
+                    string path = Path.Combine(Path.GetTempPath(), $"fuzz-{target.Name}-{seed}-{executions}");
+                    File.WriteAllBytes(path, input);
+                    output.WriteLine($"  {input.Length} bytes in {path}");
+                }
+
+                return false;
+            }
+        }
+
+        output.WriteLine($"{target.Name,-12} {executions,9} executions, {executions / Math.Max(0.001, clock.Elapsed.TotalSeconds):0}/s");
+        return true;
+    }
+
+    private static string Line(Exception e, bool whole) => whole ? e.ToString() : e.Message.Split('\n')[0];
+
+    /// <summary>Small inputs that once hurt.</summary>
+    private static IEnumerable<byte[]> Kept(FuzzTarget target)
+    {
+        string folder = Path.Combine(AppContext.BaseDirectory, "Corpus", target.Name);
+        return Directory.Exists(folder)
+            ? Directory.EnumerateFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)
+            : [];
+    }
+}

@@ -114,6 +114,19 @@ public sealed partial class DataFile : IDisposable
         return new DataFile(disk, path, options);
     }
 
+    /// <summary>
+    /// Throws <see cref="CorruptionException"/> for a file that has no good meta page; an empty one is not yet a file.
+    /// Takes no lock, writes nothing.
+    /// </summary>
+    public static void CheckMetas(IDisk disk, string path)
+    {
+        using IDiskFile file = disk.Open(path, DiskOpen.ReadOnly);
+        if (file.Length > 0)
+        {
+            MetaPair.ReadNewest(file);
+        }
+    }
+
     /// <summary>Resolves a bucket's name for repeated use. Any thread.</summary>
     public BucketId ResolveBucket(string name)
     {

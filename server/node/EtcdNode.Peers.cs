@@ -1,5 +1,6 @@
 using Perf.Engine.IO;
 using Perf.Engine.Snap;
+using Perf.Engine.Transactions;
 using Perf.Node.Cluster;
 using Perf.Node.Config;
 using Perf.Node.Consensus;
@@ -54,6 +55,12 @@ public sealed partial class EtcdNode : IPeerOwner
         SnapDatabase.DeleteLeftovers(disk, config.SnapDir);
         var founding = new Founding(config, disk, log);
         var client = new PeerHttpClient(new PeerHttpOptions { Tls = peerTls.ForDialing });
+        if (founding.HasLog && disk.FileExists(config.DatabasePath))
+        {
+            // A damaged file is refused before anything is written to the log.
+            DataFile.CheckMetas(disk, config.DatabasePath);
+        }
+
         StartState start = founding.HasLog
             ? founding.Reopen(founding.NewestSnapshot())
             : Begin(founding, config, hasNetwork ? new Joining(client) : null);

@@ -260,8 +260,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
 
     private MemberState OpenState(StartState start)
     {
-        _intake.TakeOver(start.Snapshot);
-        DataFile file = _intake.OpenDatabase();
+        DataFile file = _intake.OpenDatabase(start.Snapshot);
         var backend = new BackendStore(
             file,
             new BackendOptions

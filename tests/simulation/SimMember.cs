@@ -64,9 +64,8 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             ? founding.Reopen(founding.NewestSnapshot())
             : founding.Found(world.Founders, host.Id);
         _intake = new SnapshotIntake(config, disk, Log.None);
-        _intake.TakeOver(_start.Snapshot);
         var backend = new BackendStore(
-            _intake.OpenDatabase(),
+            _intake.OpenDatabase(_start.Snapshot),
             new BackendOptions { FreezeInterval = config.BackendBatchInterval, Clock = world.Time });
         Dice luck = host.Luck;
         RandomFill random = target =>

@@ -87,28 +87,58 @@ internal sealed class SnapshotIntake(ServerConfig config, IDisk disk, Log log)
         log.Info("applied snapshot", ("incoming-leader-snapshot-index", metadata.Index));
     }
 
-    /// <summary>At start: the snapshot is recorded in the log, the renaming may have been left to do.</summary>
-    public void TakeOver(Snapshot? recorded)
+    /// <summary>
+    /// At start: opens the data file, which must hold at least what the recorded snapshot holds, since the log goes on
+    /// from there. A received one takes its place where only the renaming was left to do. Throws
+    /// <see cref="StartRefusedException"/> where there is none such.
+    /// </summary>
+    public DataFile OpenDatabase(Snapshot? recorded)
     {
         ulong index = recorded?.Metadata.Index ?? 0;
-        string received = SnapDatabase.PathOf(config.SnapDir, index);
-        if (index != 0 && disk.FileExists(received)
-            && (!disk.FileExists(config.DatabasePath) || ConsistentIndexOf(config.DatabasePath) < index))
+        if (index != 0 && !disk.FileExists(config.DatabasePath))
         {
-            disk.Rename(received, config.DatabasePath);
-            disk.SyncDirectory(config.SnapDir);
+            TakeOver(index, $"database file ({config.DatabasePath}) of the backend is missing");
+        }
+
+        DataFile file = OpenDatabase();
+        ulong held = ConsistentIndexOf(file);
+        if (held < index)
+        {
+            file.Dispose();
+            TakeOver(
+                index,
+                $"database file ({config.DatabasePath} index {held}) does not match with snapshot (index {index})");
+            file = OpenDatabase();
         }
 
         SnapDatabase.PurgeBelow(disk, config.SnapDir, ulong.MaxValue);
+        return file;
     }
 
-    /// <summary>Opens the member's data file, or makes it.</summary>
-    public DataFile OpenDatabase() =>
+    /// <summary>Opens the data file, or makes it.</summary>
+    private DataFile OpenDatabase() =>
         DataFile.Open(disk, config.DatabasePath, new DataFileOptions { NoSync = config.UnsafeNoFsync });
+
+    private void TakeOver(ulong index, string otherwise)
+    {
+        string received = SnapDatabase.PathOf(config.SnapDir, index);
+        if (!disk.FileExists(received))
+        {
+            throw new StartRefusedException(otherwise);
+        }
+
+        disk.Rename(received, config.DatabasePath);
+        disk.SyncDirectory(config.SnapDir);
+    }
 
     private ulong ConsistentIndexOf(string path)
     {
         using DataFile file = DataFile.Open(disk, path, new DataFileOptions { ReadOnly = true });
+        return ConsistentIndexOf(file);
+    }
+
+    private static ulong ConsistentIndexOf(DataFile file)
+    {
         using ReadTransaction read = file.BeginRead();
         return read.HasBucket("meta") && read.TryGet("meta", "consistent_index"u8, out ReadOnlySpan<byte> value)
             && value.Length == sizeof(ulong)

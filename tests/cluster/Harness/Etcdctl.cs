@@ -11,8 +11,8 @@ internal sealed record Outcome(string Output, string Error, int Code)
     public string LastError => Error.TrimEnd('\n').Split('\n')[^1];
 }
 
-/// <summary>Debian's etcdctl, talking to one server.</summary>
-internal sealed class Etcdctl(EtcdProcess server)
+/// <summary>Debian's etcdctl, talking to one server, with some flags always set.</summary>
+internal sealed class Etcdctl(EtcdProcess server, params string[] flags)
 {
     public const string Program = "/usr/bin/etcdctl";
 
@@ -87,5 +87,5 @@ internal sealed class Etcdctl(EtcdProcess server)
     }
 
     private string[] Arguments(string line) =>
-        ["--endpoints", server.Endpoint, .. line.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+        ["--endpoints", server.Endpoint, .. flags, .. line.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
 }

@@ -17,7 +17,7 @@ internal sealed class DowngradeService(EtcdNode node, Admission admission)
 
     private async ValueTask Downgrade(ServerCall call)
     {
-        DowngradeRequest request = DowngradeRequest.Parser.ParseFrom(call.Message);
+        DowngradeRequest request = Messages.Parse(DowngradeRequest.Parser, call);
         StoreError error = admission.Admit(call);
         if (error == StoreError.None)
         {

@@ -36,7 +36,7 @@ internal sealed class HealthService
 
     private ValueTask Check(ServerCall call)
     {
-        HealthCheckRequest request = HealthCheckRequest.Parser.ParseFrom(call.Message);
+        HealthCheckRequest request = Messages.Parse(HealthCheckRequest.Parser, call);
         if (request.Service.Length > 0)
         {
             call.Fail(StatusCode.NotFound, "unknown service");
@@ -51,7 +51,7 @@ internal sealed class HealthService
 
     private async ValueTask Watch(ServerCall call)
     {
-        HealthCheckRequest request = HealthCheckRequest.Parser.ParseFrom(call.Message);
+        HealthCheckRequest request = Messages.Parse(HealthCheckRequest.Parser, call);
         while (true)
         {
             Task changed = _changed.Task;

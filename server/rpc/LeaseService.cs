@@ -15,7 +15,7 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
     public void Map(GrpcRouter router)
     {
         router.Map("/etcdserverpb.Lease/LeaseGrant", MethodKind.Unary, Grant);
-        router.Map("/etcdserverpb.Lease/LeaseRevoke", MethodKind.Unary, call => proposals.Through(call, InternalField.LeaseRevoke));
+        router.Map("/etcdserverpb.Lease/LeaseRevoke", MethodKind.Unary, Revoke);
         router.Map("/etcdserverpb.Lease/LeaseKeepAlive", MethodKind.Duplex, KeepAlive);
         router.Map("/etcdserverpb.Lease/LeaseTimeToLive", MethodKind.Unary, TimeToLive);
         router.Map("/etcdserverpb.Lease/LeaseLeases", MethodKind.Unary, Leases);
@@ -48,6 +48,12 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
 
         StatusMapping.Fail(call, error);
         return default;
+    }
+
+    private ValueTask Revoke(ServerCall call)
+    {
+        Messages.Parse(Etcdserverpb.LeaseRevokeRequest.Parser, call);
+        return proposals.Through(call, InternalField.LeaseRevoke);
     }
 
     private static bool TryReadGrant(in ReadOnlySequence<byte> message, out LeaseGrantView grant)

@@ -15,6 +15,21 @@ internal static class Messages
         RaftTerm = header.RaftTerm,
     };
 
+    /// <summary>The call's request; one that is none ends the call as gRPC does it.</summary>
+    public static T Parse<T>(MessageParser<T> parser, ServerCall call)
+        where T : IMessage<T>
+    {
+        try
+        {
+            return parser.ParseFrom(call.Message);
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            (StatusCode code, string text) = StatusMapping.Of(Store.StoreError.Malformed);
+            throw new RpcException(code, text, inner: e);
+        }
+    }
+
     /// <summary>Writes a message as one response.</summary>
     public static void Write(ServerCall call, IMessage message)
     {

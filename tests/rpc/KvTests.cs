@@ -92,6 +92,37 @@ public sealed class KvTests(RpcServer server) : IClassFixture<RpcServer>
     }
 
     [Theory]
+    [InlineData("KV/Range")]
+    [InlineData("KV/Put")]
+    [InlineData("KV/DeleteRange")]
+    [InlineData("KV/Txn")]
+    [InlineData("KV/Compact")]
+    [InlineData("Lease/LeaseGrant")]
+    [InlineData("Lease/LeaseRevoke")]
+    [InlineData("Lease/LeaseTimeToLive")]
+    [InlineData("Maintenance/Alarm")]
+    [InlineData("Maintenance/Downgrade")]
+    [InlineData("Auth/AuthEnable")]
+    [InlineData("Auth/AuthStatus")]
+    [InlineData("Auth/Authenticate")]
+    [InlineData("Auth/UserAdd")]
+    [InlineData("Auth/UserDelete")]
+    [InlineData("Auth/RoleGrantPermission")]
+    public async Task RELIABILITY3_WhatIsNoMessageNeverGetsIntoTheLog(string method)
+    {
+        while (server.Node.ClusterVersion is null)
+        {
+            await Task.Delay(10);
+        }
+
+        ulong before = server.Node.Pipeline.AppliedIndex;
+        RpcException e = await Assert.ThrowsAsync<RpcException>(() => server.Channel.UnaryAsync(
+            "/etcdserverpb." + method, new byte[] { 0x0A, 0x7F, 1 }, RpcServer.Options()));
+        Assert.Equal(StatusCode.Internal, e.Code);
+        Assert.Equal(before, server.Node.Pipeline.AppliedIndex);
+    }
+
+    [Theory]
     [InlineData("3.4", StatusCode.OK, "")]
     [InlineData("3.4.0", StatusCode.OK, "")]
     [InlineData("3.3", StatusCode.InvalidArgument, "etcdserver: invalid downgrade target version")]

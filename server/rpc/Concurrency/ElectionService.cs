@@ -25,7 +25,7 @@ internal sealed class ElectionService(LocalClient client)
 
     private async ValueTask Campaign(ServerCall call)
     {
-        CampaignRequest request = CampaignRequest.Parser.ParseFrom(call.Message);
+        CampaignRequest request = Messages.Parse(CampaignRequest.Parser, call);
         QueueKey key = await QueueKey.OfAsync(client, call, request.Name, request.Lease).ConfigureAwait(false);
         TxnResponse entered = await key.EnterAsync(request.Value).ConfigureAwait(false);
         var leader = new LeaderKey { Name = request.Name, Key = key.Key, Rev = key.CreateRevision, Lease = key.Lease };
@@ -51,7 +51,7 @@ internal sealed class ElectionService(LocalClient client)
 
     private async ValueTask Proclaim(ServerCall call)
     {
-        ProclaimRequest request = ProclaimRequest.Parser.ParseFrom(call.Message);
+        ProclaimRequest request = Messages.Parse(ProclaimRequest.Parser, call);
         if (request.Leader is null)
         {
             call.Fail(StatusCode.Unknown, NoLeaderField);
@@ -68,7 +68,7 @@ internal sealed class ElectionService(LocalClient client)
 
     private async ValueTask Leader(ServerCall call)
     {
-        LeaderRequest request = LeaderRequest.Parser.ParseFrom(call.Message);
+        LeaderRequest request = Messages.Parse(LeaderRequest.Parser, call);
         RangeResponse answer = await FirstAsync(call, QueueKey.PrefixOf(request.Name)).ConfigureAwait(false);
         if (answer.Kvs.Count == 0)
         {
@@ -82,7 +82,7 @@ internal sealed class ElectionService(LocalClient client)
 
     private async ValueTask Resign(ServerCall call)
     {
-        ResignRequest request = ResignRequest.Parser.ParseFrom(call.Message);
+        ResignRequest request = Messages.Parse(ResignRequest.Parser, call);
         if (request.Leader is null)
         {
             call.Fail(StatusCode.Unknown, NoLeaderField);
@@ -98,7 +98,7 @@ internal sealed class ElectionService(LocalClient client)
 
     private async ValueTask Observe(ServerCall call)
     {
-        LeaderRequest request = LeaderRequest.Parser.ParseFrom(call.Message);
+        LeaderRequest request = Messages.Parse(LeaderRequest.Parser, call);
         ByteString prefix = QueueKey.PrefixOf(request.Name);
         while (true)
         {

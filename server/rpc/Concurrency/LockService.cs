@@ -17,7 +17,7 @@ internal sealed class LockService(LocalClient client)
 
     private async ValueTask Lock(ServerCall call)
     {
-        LockRequest request = LockRequest.Parser.ParseFrom(call.Message);
+        LockRequest request = Messages.Parse(LockRequest.Parser, call);
         QueueKey key = await QueueKey.OfAsync(client, call, request.Name, request.Lease).ConfigureAwait(false);
         TxnResponse entered = await key.EnterAsync(ByteString.Empty).ConfigureAwait(false);
         Google.Protobuf.Collections.RepeatedField<Mvccpb.KeyValue> first = entered.Responses[1].ResponseRange.Kvs;
@@ -51,7 +51,7 @@ internal sealed class LockService(LocalClient client)
 
     private async ValueTask Unlock(ServerCall call)
     {
-        UnlockRequest request = UnlockRequest.Parser.ParseFrom(call.Message);
+        UnlockRequest request = Messages.Parse(UnlockRequest.Parser, call);
         DeleteRangeResponse answer = await client.CallAsync<DeleteRangeResponse>(
             "/etcdserverpb.KV/DeleteRange", new DeleteRangeRequest { Key = request.Key }, call, call.Cancelled)
             .ConfigureAwait(false);

@@ -76,7 +76,8 @@ public readonly ref struct InternalRequestView
                     id = reader.UInt64;
                     break;
                 case InternalField.Header:
-                    sound &= TryHeader(reader.Bytes, out headerId, out user, out authRevision);
+                    // A header in two parts is one header: protobuf merges them.
+                    sound &= TryHeader(reader.Bytes, ref headerId, ref user, ref authRevision);
                     break;
                 default:
                     field = reader.Field;
@@ -96,11 +97,8 @@ public readonly ref struct InternalRequestView
     }
 
     private static bool TryHeader(
-        ReadOnlySpan<byte> bytes, out ulong id, out ReadOnlySpan<byte> user, out ulong authRevision)
+        ReadOnlySpan<byte> bytes, ref ulong id, ref ReadOnlySpan<byte> user, ref ulong authRevision)
     {
-        id = 0;
-        user = default;
-        authRevision = 0;
         var reader = new ProtoReader(bytes);
         while (reader.Next())
         {

@@ -204,7 +204,13 @@ internal static class RaftSeeds
 
         return new Message
         {
-            Type = MessageType.App, To = 1, From = 2, Term = term, LogTerm = term, Index = previous, Commit = previous,
+            Type = MessageType.App,
+            To = 1,
+            From = 2,
+            Term = term,
+            LogTerm = term,
+            Index = previous,
+            Commit = previous,
             Entries = entries.Memory,
         };
     }

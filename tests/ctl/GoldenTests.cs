@@ -195,7 +195,8 @@ public sealed class GoldenTests
 
         public Outcome Apply(Outcome outcome, Dictionary<string, string> leases) => outcome with
         {
-            Output = Mask(outcome.Output, leases), Error = Mask(outcome.Error, leases),
+            Output = Mask(outcome.Output, leases),
+            Error = Mask(outcome.Error, leases),
         };
 
         private string Mask(string text, Dictionary<string, string> leases)

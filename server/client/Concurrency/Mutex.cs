@@ -92,7 +92,10 @@ public sealed class Mutex
     {
         var oldest = new GetOptions
         {
-            Prefix = true, SortTarget = SortTarget.Create, SortOrder = SortOrder.Ascend, Limit = 1,
+            Prefix = true,
+            SortTarget = SortTarget.Create,
+            SortOrder = SortOrder.Ascend,
+            Limit = 1,
         };
         TxnResponse answer = await _session.Client.Kv.Txn()
             .If(Compare.CreateRevision(Key, CompareResult.Equal, 0))

@@ -305,7 +305,9 @@ internal static class KeyCommands
 
         session.Printer.Delete(new DeleteResponse
         {
-            Header = found.Header, Deleted = found.Count, PrevKvs = found.Kvs,
+            Header = found.Header,
+            Deleted = found.Count,
+            PrevKvs = found.Kvs,
         });
     }
 

@@ -123,7 +123,10 @@ internal static class TreeCommands
         {
             var page = new GetOptions
             {
-                RangeEnd = end, Limit = PageKeys, KeysOnly = keysOnly, Revision = revision,
+                RangeEnd = end,
+                Limit = PageKeys,
+                KeysOnly = keysOnly,
+                Revision = revision,
             };
             Bytes from = start;
             GetResponse read = await session.WithinTimeoutAsync(c => session.Client.Kv.GetAsync(from, page, c))

@@ -11,10 +11,10 @@ public static class CertificateNames
     private const string CommonNameOid = "2.5.4.3";
 
     // Asked for at each request of a connection.
-    private static readonly ConditionalWeakTable<X509Certificate2, string> _commonNames = [];
+    private static readonly ConditionalWeakTable<X509Certificate2, string> CommonNames = [];
 
     /// <summary>The subject's common name, exactly as written, the last of several; empty when there is none.</summary>
-    public static string CommonName(X509Certificate2 certificate) => _commonNames.GetValue(certificate, ReadCommonName);
+    public static string CommonName(X509Certificate2 certificate) => CommonNames.GetValue(certificate, ReadCommonName);
 
     /// <summary>True for the name (or the address in text) that the certificate was made for. CNs do not count.</summary>
     internal static bool IsFor(X509Certificate2 certificate, string host) =>

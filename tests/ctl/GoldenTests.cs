@@ -232,6 +232,9 @@ public sealed class GoldenTests
             text = Regex.Replace(text, @"\d+ kB, (\w+), (\w+), (\d+), \d+, \d+", "<db>, $1, $2, $3, <n>, <n>");
             text = Regex.Replace(text, @"^\|.*<port>.*\|$", m => Regex.Replace(m.Value, "[0-9]{2,}", "<n>"),
                 RegexOptions.Multiline);
+
+            // Cells are centred over values whose width is the clock's business; unit tests hold the layout.
+            text = Regex.Replace(text, @"^\|.*\|$", m => Regex.Replace(m.Value, " {2,}", " "), RegexOptions.Multiline);
             return Regex.Replace(text, " {2,}|-{4,}", "  ");
         }
     }

@@ -47,7 +47,7 @@ internal sealed class Session : IAsyncDisposable
     }
 
     /// <summary>Makes the client of a prepared session.</summary>
-    public async Task StartAsync() => _client = await ConnectAsync(Endpoints()).ConfigureAwait(false);
+    public async Task StartAsync() => _client = await ConnectAsync(await EndpointsAsync().ConfigureAwait(false)).ConfigureAwait(false);
 
     /// <summary>Mixes in the environment and checks the flags, without a client.</summary>
     public static Session Prepare(Invocation run, params Answer[] answers)
@@ -119,12 +119,12 @@ internal sealed class Session : IAsyncDisposable
     }
 
     /// <summary>The endpoints of --endpoints, or those a --discovery-srv domain names.</summary>
-    public IReadOnlyList<string> Endpoints()
+    public async Task<IReadOnlyList<string>> EndpointsAsync()
     {
         string domain = _run.Text("discovery-srv");
         if (domain.Length > 0)
         {
-            string[] found = Discovery.ClientEndpoints(domain, _run.Text("discovery-srv-name"));
+            IReadOnlyList<string> found = await DiscoverAsync(domain).ConfigureAwait(false);
             if (!_run.On("insecure-discovery"))
             {
                 foreach (string endpoint in found.Where(IsInsecure))
@@ -135,7 +135,7 @@ internal sealed class Session : IAsyncDisposable
                 found = found.Where(e => !IsInsecure(e)).ToArray();
             }
 
-            if (found.Length > 0)
+            if (found.Count > 0)
             {
                 return found;
             }
@@ -152,7 +152,7 @@ internal sealed class Session : IAsyncDisposable
             return _run.Flags["endpoints"].Slice;
         }
 
-        EtcdClient client = await ConnectAsync(Endpoints()).ConfigureAwait(false);
+        EtcdClient client = await ConnectAsync(await EndpointsAsync().ConfigureAwait(false)).ConfigureAwait(false);
         try
         {
             MembersResponse members = await WithinTimeoutAsync(c => client.Cluster.ListAsync(cancellation: c))
@@ -226,6 +226,20 @@ internal sealed class Session : IAsyncDisposable
         foreach (EtcdClient other in _others)
         {
             await other.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async Task<IReadOnlyList<string>> DiscoverAsync(string domain)
+    {
+        try
+        {
+            return await SrvResolver.FromVariable(Terminal.Variable(SrvResolver.ServerVariable))
+                .ClientEndpointsAsync(domain, _run.Text("discovery-srv-name"), Terminal.Interrupted)
+                .ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is SrvLookupException or FormatException)
+        {
+            throw new ExitException(ExitCode.Error, e.Message);
         }
     }
 

@@ -79,7 +79,7 @@ internal static class SnapshotCommands
 
         string path = run.Args[0];
         await using Session session = Session.Prepare(run);
-        IReadOnlyList<string> endpoints = session.Endpoints();
+        IReadOnlyList<string> endpoints = await session.EndpointsAsync().ConfigureAwait(false);
         if (endpoints.Count != 1)
         {
             throw new ExitException(

@@ -88,13 +88,16 @@ public sealed class InteropTests
         // Ours leads and has forgotten the log's beginning: the real newcomer needs a snapshot.
         await mixed.LeadAsync("ours");
         await TestCluster.PutManyAsync(ours, "a", 500);
+        await TestCluster.EventuallyAsync(() => ours.Pipeline.Core.FirstIndex > 100);
         RealMember late = await mixed.JoinRealAsync("late-real", ours);
         await mixed.SameHashAsync();
-        Assert.Contains("applied snapshot", late.Log, StringComparison.Ordinal);
+        await TestCluster.EventuallyAsync(() => late.Log.Contains("applied snapshot", StringComparison.Ordinal));
 
-        // A real one leads; it keeps 5,000 entries behind, so there must be more.
+        // A real one leads; it keeps 5,000 entries behind, so there must be more, and it cuts its log beside its work.
         await TestCluster.PutManyAsync(ours, "b", 5300);
         await mixed.LeadAsync("real");
+        await TestCluster.EventuallyAsync(
+            () => mixed.Real("real").Log.Contains("compacted Raft logs", StringComparison.Ordinal));
         EtcdNode newcomer = await mixed.JoinOursAsync("late-ours", ours);
         await newcomer.Ready.WaitAsync(TestCluster.Patience);
         await mixed.SameHashAsync();

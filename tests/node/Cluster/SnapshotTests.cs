@@ -13,8 +13,10 @@ public sealed class SnapshotTests
         await TestCluster.PutManyAsync(leader, "a", 100);
         EtcdNode follower = cluster.Running.First(n => !n.IsLeader);
         string name = cluster.NameOf(follower);
+        ulong had = follower.Pipeline.AppliedIndex;
         await cluster.StopAsync(name);
         await TestCluster.PutManyAsync(leader, "b", 400, 1000);
+        await TestCluster.EventuallyAsync(() => leader.Pipeline.Core.FirstIndex > had + 100);
 
         Task load = TestCluster.PutManyAsync(leader, "c", 400, 1000);
         EtcdNode back = cluster.Start(name);
@@ -39,6 +41,7 @@ public sealed class SnapshotTests
         await using TestCluster cluster = await TestCluster.StartAsync(1, SmallLog);
         EtcdNode leader = await cluster.LeaderAsync();
         await TestCluster.PutManyAsync(leader, "a", 300, 1000);
+        await TestCluster.EventuallyAsync(() => leader.Pipeline.Core.FirstIndex > 100);
         cluster.AddName("late");
         (Store.StoreError error, ulong id) = await leader.AddMemberAsync([cluster.PeerUrl("late")], isLearner: true);
         Assert.Equal(Store.StoreError.None, error);

@@ -55,6 +55,9 @@ internal abstract class EtcdProcess : IDisposable
 
     public int Port { get; }
 
+    /// <summary>The process.</summary>
+    public int Id => _process.Id;
+
     public string Endpoint => $"127.0.0.1:{Port}";
 
     public string Url => "http://" + Endpoint;

@@ -1,4 +1,3 @@
-using System.Text;
 using Perf.Grpc;
 using Perf.Node;
 using Perf.Node.Consensus;
@@ -17,9 +16,6 @@ internal sealed class Admission(EtcdNode node)
 
     /// <summary>etcd's gateway sets it; its certificate is not the client's.</summary>
     private const string GatewayHeader = "grpcgateway-accept";
-
-    /// <summary>Users and permissions count.</summary>
-    public bool IsAuthOn => Auth.Enabled;
 
     /// <summary>Counts the changes of users, roles and permissions.</summary>
     public ulong AuthRevision => Auth.Revision;
@@ -52,15 +48,15 @@ internal sealed class Admission(EtcdNode node)
     public StoreError Identify(ServerCall call, out RequestIdentity who)
     {
         who = default;
-        if (!Auth.Enabled)
+        if (!Auth.Enabled || Auth.View is not { Enabled: true } view)
         {
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, out AuthInfo info);
+        StoreError error = Resolve(call, view, out AuthInfo info);
         if (error == StoreError.None && info.Username is { Length: > 0 })
         {
-            who = new RequestIdentity(Encoding.UTF8.GetBytes(info.Username), info.Revision);
+            who = new RequestIdentity(view.NameBytes(info.Username), info.Revision);
         }
 
         return error;
@@ -70,16 +66,16 @@ internal sealed class Admission(EtcdNode node)
     public StoreError Subject(ServerCall call, out AuthSubject subject)
     {
         subject = default;
-        if (!Auth.Enabled)
+        if (!Auth.Enabled || Auth.View is not { Enabled: true } view)
         {
-            subject = Auth.View.Subject(null);
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, out AuthInfo info);
+        // One view from the token to the last permission: what another moment says does not mix in.
+        StoreError error = Resolve(call, view, out AuthInfo info);
         if (error == StoreError.None)
         {
-            subject = Auth.View.Subject(info.Username is null ? null : info);
+            subject = view.Subject(info.Username is null ? null : info);
         }
 
         return error;
@@ -124,41 +120,42 @@ internal sealed class Admission(EtcdNode node)
         return true;
     }
 
-    private StoreError Resolve(ServerCall call, out AuthInfo info)
+    private StoreError Resolve(ServerCall call, AuthView view, out AuthInfo info)
     {
         if (!TryToken(call, out string token))
         {
-            info = ByCertificate(call);
+            info = ByCertificate(call, view);
             return StoreError.None;
         }
 
-        return Resolve(token, out info) == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
+        return Resolve(token, view.Revision, out info) == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
     }
 
     /// <summary>The user whom the client's certificate names (SURFACE AUT-15); nobody when a gateway stands between.</summary>
-    private AuthInfo ByCertificate(ServerCall call) =>
+    private AuthInfo ByCertificate(ServerCall call, AuthView view) =>
         node.ClientTls.NamesUsers && call.ClientCertificate is { } certificate && !call.TryGetHeader(GatewayHeader, out _)
-            ? new AuthInfo(CertificateNames.CommonName(certificate), Auth.Revision)
+            ? new AuthInfo(CertificateNames.CommonName(certificate), view.Revision)
             : default;
 
-    private TokenOutcome Resolve(string token, out AuthInfo info) =>
-        node.Tokens.Resolve(token, Auth.Revision, node.Pipeline.AppliedIndex, out info, out _);
+    private TokenOutcome Resolve(string token, ulong revision, out AuthInfo info) =>
+        node.Tokens.Resolve(token, revision, node.Pipeline.AppliedIndex, out info, out _);
 
-    private async ValueTask<StoreError> KnowAsync(string token)
+    private ValueTask<StoreError> KnowAsync(string token) => Resolve(token, Auth.Revision, out _) switch
     {
-        TokenOutcome outcome = Resolve(token, out _);
-        if (outcome == TokenOutcome.NotYetApplied)
-        {
-            // Whoever holds the token was told of its entry, so it is committed: a linearizable read comes behind it.
-            StoreError error = await node.LinearizableAsync().ConfigureAwait(false);
-            if (error != StoreError.None)
-            {
-                return error;
-            }
+        TokenOutcome.Valid => new(StoreError.None),
+        TokenOutcome.NotYetApplied => KnowLaterAsync(token),
+        _ => new(StoreError.InvalidAuthToken),
+    };
 
-            outcome = Resolve(token, out _);
+    private async ValueTask<StoreError> KnowLaterAsync(string token)
+    {
+        // Whoever holds the token was told of its entry, so it is committed: a linearizable read comes behind it.
+        StoreError error = await node.LinearizableAsync().ConfigureAwait(false);
+        if (error != StoreError.None)
+        {
+            return error;
         }
 
-        return outcome == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
+        return Resolve(token, Auth.Revision, out _) == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
     }
 }

@@ -75,9 +75,9 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
         if (error == StoreError.None)
         {
             RangeView.TryParse(request.Span, out RangeView range);
-            if (admission.IsAuthOn)
+            if (subject.IsChecked)
             {
-                var held = new HeldResponse();
+                HeldResponse held = HeldResponse.ForThread();
                 error = node.State.Machine.Kv.Range(range, node.Header(), held);
                 error = Release(call, held, revision, error);
             }
@@ -108,6 +108,7 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
             call.WriteMessage(held.Written);
         }
 
+        held.Release();
         return error;
     }
 
@@ -210,9 +211,9 @@ internal sealed class KvService(EtcdNode node, Admission admission, Proposals pr
 
         if (error == StoreError.None)
         {
-            if (admission.IsAuthOn)
+            if (subject.IsChecked)
             {
-                var held = new HeldResponse();
+                HeldResponse held = HeldResponse.ForThread();
                 error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), held);
                 error = Release(call, held, revision, error);
             }

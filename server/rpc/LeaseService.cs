@@ -83,6 +83,12 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
             // The header is taken before the renewal, as etcd does it.
             ResponseHeader header = node.Header();
             error = admission.Subject(call, out AuthSubject subject);
+            if (error == StoreError.None)
+            {
+                // Asked again each time: auth may have been switched on since the stream was opened.
+                error = subject.CheckNamed();
+            }
+
             if (error == StoreError.None && !subject.MayDoEverything)
             {
                 error = RequestAuthorizer.CheckLeaseKeys(subject, request.Id, node.State.Machine.LeaseKeys);
@@ -138,8 +144,8 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
             error = admission.Subject(call, out AuthSubject subject);
             if (error == StoreError.None && !subject.MayDoEverything)
             {
-                error = RequestAuthorizer.CheckLeaseKeys(
-                    subject, request.Id, node.State.Machine.LeaseKeys, PermissionKind.Read);
+                // The very keys that would be told: the leader's, which may be ahead of ours.
+                error = RequestAuthorizer.CheckKeys(subject, info.Keys, PermissionKind.Read);
             }
         }
 
@@ -171,6 +177,13 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
     private ValueTask Leases(ServerCall call)
     {
         StoreError error = admission.Admit(call);
+        long[] leases = [];
+        if (error == StoreError.None)
+        {
+            leases = node.State.Machine.Leases.Leases();
+            error = CheckEvery(call, leases);
+        }
+
         if (error != StoreError.None)
         {
             StatusMapping.Fail(call, error);
@@ -178,8 +191,21 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
         }
 
         var buffer = new ProtoBuffer(256);
-        LeaseResponses.WriteLeases(node.Header(), node.State.Machine.Leases.Leases(), buffer);
+        LeaseResponses.WriteLeases(node.Header(), leases, buffer);
         call.WriteMessage(buffer.Written);
         return default;
+    }
+
+    /// <summary>The list is for who may read every key that hangs on a lease, as in etcd.</summary>
+    private StoreError CheckEvery(ServerCall call, long[] leases)
+    {
+        StoreError error = admission.Subject(call, out AuthSubject subject);
+        for (int i = 0; i < leases.Length && error == StoreError.None && !subject.MayDoEverything; i++)
+        {
+            error = RequestAuthorizer.CheckLeaseKeys(
+                subject, leases[i], node.State.Machine.LeaseKeys, PermissionKind.Read);
+        }
+
+        return error;
     }
 }

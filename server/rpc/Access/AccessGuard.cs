@@ -33,16 +33,28 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission)
     }
 
     private GrpcHandler Around(GrpcHandler handler, AccessRule rule) =>
-        rule == AccessRule.Open ? handler : call => _auth.Enabled ? CheckedAsync(call, handler, rule) : handler(call);
+        rule == AccessRule.Open ? handler : call => _auth.Enabled ? Checked(call, handler, rule) : handler(call);
 
-    private async ValueTask CheckedAsync(ServerCall call, GrpcHandler handler, AccessRule rule)
+    private ValueTask Checked(ServerCall call, GrpcHandler handler, AccessRule rule)
     {
-        StoreError error = await admission.KnowAsync(call).ConfigureAwait(false);
+        ValueTask<StoreError> known = admission.KnowAsync(call);
+        return known.IsCompletedSuccessfully
+            ? Enter(call, handler, rule, known.Result)
+            : EnterWhenKnownAsync(call, handler, rule, known);
+    }
+
+    /// <summary>The token's entry is not applied here yet: rare, right after it was given out by another member.</summary>
+    private async ValueTask EnterWhenKnownAsync(
+        ServerCall call, GrpcHandler handler, AccessRule rule, ValueTask<StoreError> known) =>
+        await Enter(call, handler, rule, await known.ConfigureAwait(false)).ConfigureAwait(false);
+
+    private ValueTask Enter(ServerCall call, GrpcHandler handler, AccessRule rule, StoreError error)
+    {
         if (error == StoreError.None)
         {
             error = rule switch
             {
-                AccessRule.User => admission.RequireUser(call),
+                AccessRule.User or AccessRule.UserAndKeys => admission.RequireUser(call),
                 AccessRule.Root or AccessRule.RootBare => admission.RequireRoot(call),
                 _ => StoreError.None,
             };
@@ -50,14 +62,14 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission)
 
         if (error == StoreError.None)
         {
-            await handler(call).ConfigureAwait(false);
-            return;
+            return handler(call);
         }
 
         bool bare = rule == AccessRule.RootBare
             && node.Config.SpeakAs < Store.Membership.SpeakAs.V36
             && error is StoreError.PermissionDenied or StoreError.UserEmpty or StoreError.UserNotFound;
         StatusMapping.Fail(call, error, bare ? BarePrefix + BareText(error) : null);
+        return default;
     }
 
     private static string BareText(StoreError error) => error switch

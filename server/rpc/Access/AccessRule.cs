@@ -27,6 +27,9 @@ internal enum AccessRule
     /// <summary>Permissions on each key it touches, checked by the service or at apply on the bytes that are executed.</summary>
     Keys,
 
+    /// <summary>A valid token of any user, and permissions on the keys that hang on the lease it is about.</summary>
+    UserAndKeys,
+
     /// <summary>A user for reading alarms, root for setting them; the service looks at the action.</summary>
     AlarmAction,
 }

@@ -18,11 +18,11 @@ internal static class AccessTable
 
         ["/etcdserverpb.Watch/Watch"] = Keys,
 
-        ["/etcdserverpb.Lease/LeaseGrant"] = Open,
-        ["/etcdserverpb.Lease/LeaseRevoke"] = Keys,
-        ["/etcdserverpb.Lease/LeaseKeepAlive"] = Keys,
-        ["/etcdserverpb.Lease/LeaseTimeToLive"] = Keys,
-        ["/etcdserverpb.Lease/LeaseLeases"] = User,
+        ["/etcdserverpb.Lease/LeaseGrant"] = User,
+        ["/etcdserverpb.Lease/LeaseRevoke"] = UserAndKeys,
+        ["/etcdserverpb.Lease/LeaseKeepAlive"] = UserAndKeys,
+        ["/etcdserverpb.Lease/LeaseTimeToLive"] = UserAndKeys,
+        ["/etcdserverpb.Lease/LeaseLeases"] = UserAndKeys,
 
         ["/etcdserverpb.Cluster/MemberAdd"] = Root,
         ["/etcdserverpb.Cluster/MemberRemove"] = Root,

@@ -16,12 +16,17 @@ internal class InProcessCall : ServerCall
     private ReadOnlySequence<byte> _message;
     private bool _messageWaits;
 
-    /// <summary><paramref name="header"/> gives metadata by lower-case name, null where there is none.</summary>
-    public InProcessCall(GrpcMethod method, Func<string, string?> header, CancellationToken cancelled)
+    /// <summary>
+    /// <paramref name="header"/> gives metadata by lower-case name, null where there is none;
+    /// <paramref name="certificate"/> is that of the client in whose name the call is made.
+    /// </summary>
+    public InProcessCall(
+        GrpcMethod method, Func<string, string?> header, CancellationToken cancelled, X509Certificate2? certificate = null)
     {
         _method = method;
         _header = header;
         Cancelled = cancelled;
+        ClientCertificate = certificate;
     }
 
     /// <summary>How the call ended, once <see cref="RunAsync"/> has.</summary>
@@ -52,8 +57,8 @@ internal class InProcessCall : ServerCall
 
     public override bool IsTls => false;
 
-    /// <summary>None: a certificate of the gateway's client says nothing here (SURFACE GW-10).</summary>
-    public override X509Certificate2? ClientCertificate => null;
+    /// <summary>None from the gateway: a certificate of its client says nothing here (SURFACE GW-10).</summary>
+    public override X509Certificate2? ClientCertificate { get; }
 
     public override ReadOnlySequence<byte> Message => _message;
 

@@ -3,7 +3,7 @@ using Perf.Grpc;
 
 namespace Perf.Rpc.InProcess;
 
-/// <summary>Calls this member's own services in the name of a caller: its token, its permissions.</summary>
+/// <summary>Calls this member's own services in the name of a caller: its token or certificate, its permissions.</summary>
 internal sealed class LocalClient
 {
     private GrpcRouter? _router;
@@ -19,7 +19,7 @@ internal sealed class LocalClient
     public async Task<T> CallAsync<T>(string path, IMessage request, ServerCall caller, CancellationToken cancelled)
         where T : IMessage<T>, new()
     {
-        var call = new InProcessCall(Method(path), Headers(caller), cancelled);
+        var call = new InProcessCall(Method(path), Headers(caller), cancelled, caller.ClientCertificate);
         await call.RunAsync(request.ToByteArray()).ConfigureAwait(false);
         if (call.Status != StatusCode.OK)
         {
@@ -33,7 +33,7 @@ internal sealed class LocalClient
 
     /// <summary>Watches until the answer is disposed.</summary>
     public LocalWatch Watch(Etcdserverpb.WatchCreateRequest request, ServerCall caller) =>
-        LocalWatch.Start(Method("/etcdserverpb.Watch/Watch"), request, Headers(caller), caller.Cancelled);
+        LocalWatch.Start(Method("/etcdserverpb.Watch/Watch"), request, Headers(caller), caller);
 
     private GrpcMethod Method(string path) =>
         Router.TryFind(path, out GrpcMethod? method) ? method : throw new InvalidOperationException(path);

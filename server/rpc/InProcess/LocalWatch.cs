@@ -1,3 +1,4 @@
+using System.Security.Cryptography.X509Certificates;
 using System.Threading.Channels;
 using Etcdserverpb;
 using Google.Protobuf;
@@ -12,16 +13,18 @@ internal sealed class LocalWatch : InProcessCall, IAsyncDisposable
     private readonly CancellationTokenSource _ended;
     private Task _serving = Task.CompletedTask;
 
-    private LocalWatch(GrpcMethod method, Func<string, string?> header, CancellationTokenSource ended)
-        : base(method, header, ended.Token)
+    private LocalWatch(
+        GrpcMethod method, Func<string, string?> header, CancellationTokenSource ended, X509Certificate2? certificate)
+        : base(method, header, ended.Token, certificate)
     {
         _ended = ended;
     }
 
     public static LocalWatch Start(
-        GrpcMethod method, WatchCreateRequest request, Func<string, string?> header, CancellationToken cancelled)
+        GrpcMethod method, WatchCreateRequest request, Func<string, string?> header, ServerCall caller)
     {
-        var watch = new LocalWatch(method, header, CancellationTokenSource.CreateLinkedTokenSource(cancelled));
+        var watch = new LocalWatch(
+            method, header, CancellationTokenSource.CreateLinkedTokenSource(caller.Cancelled), caller.ClientCertificate);
         watch._serving = watch.ServeAsync(new WatchRequest { CreateRequest = request });
         return watch;
     }

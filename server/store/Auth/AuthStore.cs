@@ -22,7 +22,11 @@ public sealed class AuthStore
     private readonly int _bcryptCost;
     private Dictionary<byte[], AuthUser> _users = new(ByteKeyComparer.Instance);
     private Dictionary<byte[], AuthRole> _roles = new(ByteKeyComparer.Instance);
-    private bool _enabled;
+
+    /// <summary>Written by the apply thread under the lock; every door reads it, so it must not be cached.</summary>
+    private volatile bool _enabled;
+
+    /// <summary>Written as _enabled is, by Volatile.Write; pairs with the Volatile.Read of <see cref="Revision"/>.</summary>
     private ulong _revision;
     private volatile AuthView? _view;
 
@@ -58,11 +62,17 @@ public sealed class AuthStore
         }
     }
 
-    /// <summary>Auth is on. Apply thread; others ask the view.</summary>
+    /// <summary>
+    /// Auth is on. Any thread: a look without a lock. Whoever needs it together with the revision or the users takes
+    /// one <see cref="View"/>.
+    /// </summary>
     public bool Enabled => _enabled;
 
-    /// <summary>Revision of the last change. Apply thread; others ask the view.</summary>
-    public ulong Revision => _revision;
+    /// <summary>
+    /// Revision of the last change. Any thread. A change is seen here before anything applied after it is published,
+    /// so who reads data and then finds the revision unmoved has read under the permissions it checked.
+    /// </summary>
+    public ulong Revision => Volatile.Read(ref _revision);
 
     /// <summary>
     /// Reads everything from the buckets. A store without a revision gets its first, 1. Throws
@@ -93,7 +103,7 @@ public sealed class AuthStore
         {
             _roles = roles;
             _users = users;
-            _revision = revision is null ? 0 : BinaryPrimitives.ReadUInt64BigEndian(revision);
+            Volatile.Write(ref _revision, revision is null ? 0 : BinaryPrimitives.ReadUInt64BigEndian(revision));
             _enabled = _buckets.Get(Buckets.Auth, "authEnabled"u8) is [1];
             _view = null;
             if (_revision == 0)
@@ -531,7 +541,7 @@ public sealed class AuthStore
 
     private void CommitRevisionLocked()
     {
-        _revision++;
+        Volatile.Write(ref _revision, _revision + 1);
         _view = null;
         Span<byte> bytes = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64BigEndian(bytes, _revision);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 
 namespace Perf.Store.Auth;
@@ -22,6 +23,9 @@ public readonly struct AuthSubject
         _user = user;
         _revision = revision;
     }
+
+    /// <summary>Auth is on: somebody is looked at here. (The default value is of a time when it is off.)</summary>
+    public bool IsChecked => _enabled;
 
     /// <summary>True when nothing is forbidden, so a walk over a request can be left out.</summary>
     public bool MayDoEverything => !_enabled || (_revision >= _currentRevision && _revision != 0 && _user is { IsRoot: true });
@@ -67,6 +71,9 @@ public readonly struct AuthSubject
             : StoreError.PermissionDenied;
     }
 
+    /// <summary>Somebody asks, whoever it is.</summary>
+    public StoreError CheckNamed() => _enabled && !_named ? StoreError.UserEmpty : StoreError.None;
+
     /// <summary>True when the user holds the role.</summary>
     public bool Holds(ReadOnlySpan<byte> role) => _user is not null && _user.Holds(role);
 }
@@ -75,6 +82,9 @@ public readonly struct AuthSubject
 public sealed class AuthView
 {
     private readonly Dictionary<byte[], AuthUser> _users;
+
+    /// <summary>Users by the text that tokens carry, once asked for; no more than there are users.</summary>
+    private readonly ConcurrentDictionary<string, AuthUser> _byText = new(StringComparer.Ordinal);
 
     internal AuthView(bool enabled, ulong revision, Dictionary<byte[], AuthUser> users)
     {
@@ -102,5 +112,17 @@ public sealed class AuthView
     /// <summary>True when there is such a user.</summary>
     public bool HasUser(string username) => Find(username) is not null;
 
-    internal AuthUser? Find(string username) => _users.GetValueOrDefault(Encoding.UTF8.GetBytes(username));
+    /// <summary>A user's name as entries carry it. Allocates only for users that are not there.</summary>
+    public ReadOnlyMemory<byte> NameBytes(string username) => Find(username)?.Name ?? Encoding.UTF8.GetBytes(username);
+
+    internal AuthUser? Find(string username)
+    {
+        if (_byText.TryGetValue(username, out var user))
+        {
+            return user;
+        }
+
+        // Strings that no user is called by stay out: anybody could fill the table with them.
+        return _users.TryGetValue(Encoding.UTF8.GetBytes(username), out user) ? _byText.GetOrAdd(username, user) : null;
+    }
 }

@@ -29,6 +29,8 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
     /// <summary>Snapshots taken in at once; raft opens one at a time.</summary>
     private readonly SemaphoreSlim _snapshots = new(1);
 
+    private readonly Refusals _refusals = new(transport.Log, node.Clock);
+
     private static readonly TimeSpan AppliedTimeout = TimeSpan.FromSeconds(1);
 
     private PeerIdentity Identity => transport.Identity;
@@ -112,19 +114,25 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
 
         if (Members.IsRemoved(id))
         {
-            context.Response.StatusCode = 410;
+            _refusals.Say("rejected stream from remote peer because it was removed", MemberIds.Hex(id));
+            await TextAsync(context, 410, "removed member").ConfigureAwait(false);
             return;
         }
 
         RemotePeer? peer = transport.Find(id);
         if (peer is null)
         {
+            _refusals.Say("failed to find remote peer in cluster", MemberIds.Hex(id));
             await TextAsync(context, 404, "error sender not found").ConfigureAwait(false);
             return;
         }
 
         if (Header(context, PeerIdentity.RaftToHeader) != MemberIds.Hex(Identity.MemberId))
         {
+            _refusals.Say(
+                "ignored streaming request; ID mismatch",
+                MemberIds.Hex(id),
+                ("remote-peer-id-header", Header(context, PeerIdentity.RaftToHeader)));
             await TextAsync(context, 412, "to field mismatch").ConfigureAwait(false);
             return;
         }
@@ -169,12 +177,17 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
 
             if (Members.IsRemoved(message.From))
             {
+                _refusals.Say("rejected message from removed member", MemberIds.Hex(message.From));
                 await RefusalAsync(context, "cannot process message from removed member").ConfigureAwait(false);
                 return;
             }
 
             if (message.To != Identity.MemberId)
             {
+                _refusals.Say(
+                    "rejected message to mismatch member",
+                    MemberIds.Hex(message.From),
+                    ("mismatch-member-id", MemberIds.Hex(message.To)));
                 await RefusalAsync(context, "cannot process message to mismatch member").ConfigureAwait(false);
                 return;
             }
@@ -217,6 +230,7 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
 
             if (Members.IsRemoved(message.From))
             {
+                _refusals.Say("rejected message from removed member", MemberIds.Hex(message.From));
                 await RefusalAsync(context, "cannot process message from removed member").ConfigureAwait(false);
                 return;
             }
@@ -489,7 +503,7 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
 
     private async Task<bool> CompatibleAsync(HttpContext context)
     {
-        string? refusal = Identity.Refuse(name => Header(context, name));
+        string? refusal = Identity.Refuse(header => Header(context, header));
         if (refusal is null)
         {
             if (MemberIds.TryParseHex(Header(context, PeerIdentity.ServerFromHeader), out ulong from))
@@ -498,6 +512,25 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
             }
 
             return true;
+        }
+
+        string? name = Header(context, PeerIdentity.ServerFromHeader);
+        if (refusal == PeerIdentity.ClusterIdMismatch)
+        {
+            _refusals.Say(
+                "request cluster ID mismatch",
+                name,
+                ("local-member-cluster-id", Identity.ClusterIdText),
+                ("remote-peer-cluster-id", Header(context, PeerIdentity.ClusterIdHeader)));
+        }
+        else
+        {
+            _refusals.Say(
+                "failed to check version compatibility",
+                name,
+                ("local-member-server-version", Identity.ServerVersion),
+                ("remote-peer-server-version", Header(context, PeerIdentity.ServerVersionHeader)),
+                ("remote-peer-server-minimum-cluster-version", Header(context, PeerIdentity.MinClusterVersionHeader)));
         }
 
         await TextAsync(context, 412, refusal).ConfigureAwait(false);

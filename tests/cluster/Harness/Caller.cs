@@ -5,11 +5,14 @@ using Perf.Grpc;
 namespace Perf.Cluster.Tests.Harness;
 
 /// <summary>Calls as bytes on the wire, without a client's repeating.</summary>
-internal sealed class Caller(EtcdProcess server) : IAsyncDisposable
+internal sealed class Caller(string url, TimeSpan patience) : IAsyncDisposable
 {
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(20);
+    private readonly GrpcChannel _channel = new(url);
 
-    private readonly GrpcChannel _channel = new(server.Url);
+    public Caller(EtcdProcess server)
+        : this(server.Url, TimeSpan.FromSeconds(20))
+    {
+    }
 
     public Task<PutResponse> PutAsync(PutRequest request) => CallAsync("KV/Put", request, PutResponse.Parser);
 
@@ -42,19 +45,43 @@ internal sealed class Caller(EtcdProcess server) : IAsyncDisposable
     public Task<AlarmResponse> AlarmAsync(AlarmRequest request) =>
         CallAsync("Maintenance/Alarm", request, AlarmResponse.Parser);
 
+    public Task<StatusResponse> StatusAsync() => CallAsync("Maintenance/Status", new StatusRequest(), StatusResponse.Parser);
+
+    public Task<HashKVResponse> HashKvAsync() => CallAsync("Maintenance/HashKV", new HashKVRequest(), HashKVResponse.Parser);
+
+    public Task<MoveLeaderResponse> MoveLeaderAsync(ulong target) => CallAsync(
+        "Maintenance/MoveLeader", new MoveLeaderRequest { TargetID = target }, MoveLeaderResponse.Parser);
+
+    /// <summary>Members, as a majority knows them or as this server does.</summary>
+    public Task<MemberListResponse> MembersAsync(bool isLinearizable = true) => CallAsync(
+        "Cluster/MemberList", new MemberListRequest { Linearizable = isLinearizable }, MemberListResponse.Parser);
+
+    public Task<MemberAddResponse> AddMemberAsync(string peerUrl, bool isLearner = false) => CallAsync(
+        "Cluster/MemberAdd",
+        new MemberAddRequest { PeerURLs = { peerUrl }, IsLearner = isLearner },
+        MemberAddResponse.Parser);
+
+    public Task<MemberRemoveResponse> RemoveMemberAsync(ulong id) => CallAsync(
+        "Cluster/MemberRemove", new MemberRemoveRequest { ID = id }, MemberRemoveResponse.Parser);
+
+    public Task<MemberPromoteResponse> PromoteMemberAsync(ulong id) => CallAsync(
+        "Cluster/MemberPromote", new MemberPromoteRequest { ID = id }, MemberPromoteResponse.Parser);
+
     /// <summary>Any method with any bytes.</summary>
     public Task<ReadOnlyMemory<byte>> CallAsync(string path, byte[] request) =>
-        _channel.UnaryAsync(path, request, CallOptions.Timeout(_patience));
+        _channel.UnaryAsync(path, request, CallOptions.Timeout(patience));
 
-    public ValueTask DisposeAsync() => _channel.DisposeAsync();
-
-    private Task<TResponse> CallAsync<TRequest, TResponse>(
-        string method, TRequest request, MessageParser<TResponse> parser)
+    /// <summary>Any unary method of etcdserverpb, e.g. "Auth/UserAdd", with a token or without.</summary>
+    public Task<TResponse> CallAsync<TRequest, TResponse>(
+        string method, TRequest request, MessageParser<TResponse> parser, string? token = null)
         where TRequest : IMessage<TRequest>
         where TResponse : IMessage<TResponse>
     {
         var described = new ClientMethod<TRequest, TResponse>(
             "/etcdserverpb." + method, m => m.ToByteArray(), bytes => parser.ParseFrom(bytes.Span));
-        return _channel.UnaryAsync(described, request, CallOptions.Timeout(_patience));
+        Grpc.Metadata? headers = token is null ? null : new Grpc.Metadata { { "token", token } };
+        return _channel.UnaryAsync(described, request, CallOptions.Timeout(patience, headers));
     }
+
+    public ValueTask DisposeAsync() => _channel.DisposeAsync();
 }

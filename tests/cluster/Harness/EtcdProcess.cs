@@ -7,12 +7,15 @@ using Xunit;
 namespace Perf.Cluster.Tests.Harness;
 
 /// <summary>
-/// A server as a process of its own, with its log. It listens on 127.0.0.1 alone: clients on the port given, peers on the
-/// one above; everything else is as the flags say, so that an unnamed member is the default one on localhost:2380.
+/// A server as a process of its own, with its log. It listens on one address alone, 127.0.0.1 if nothing else is said:
+/// clients on the port given, peers on the one above; everything else is as the flags say, so that an unnamed member is
+/// the default one on localhost:2380.
 /// </summary>
 internal abstract class EtcdProcess : IDisposable
 {
     private const int Terminate = 15;
+    private const int Continue = 18;
+    private const int StopSignal = 19;
 
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(60);
 
@@ -20,15 +23,32 @@ internal abstract class EtcdProcess : IDisposable
     private readonly Process _process;
 
     /// <summary>Starts the program; <see cref="WaitUntilHealthy"/> waits for it to serve.</summary>
-    protected EtcdProcess(string program, IEnumerable<string> programArguments, string dataDir, int port, string[] arguments)
+    protected EtcdProcess(
+        string program,
+        IEnumerable<string> programArguments,
+        string dataDir,
+        int port,
+        string[] arguments,
+        NetworkHost? host = null)
     {
         Port = port;
-        var start = new ProcessStartInfo(program) { RedirectStandardError = true, RedirectStandardOutput = true };
+        Address = host?.Address ?? "127.0.0.1";
+        var start = new ProcessStartInfo(host is null ? program : "ip")
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        };
+        if (host is not null)
+        {
+            // It becomes the program, so that signals reach it.
+            Add(["netns", "exec", host.Namespace, program]);
+        }
+
         Add(programArguments);
         Add(["--data-dir", dataDir]);
         AddDefault("--listen-client-urls", Url);
         AddDefault("--advertise-client-urls", Url);
-        AddDefault("--listen-peer-urls", $"http://127.0.0.1:{port + 1}");
+        AddDefault("--listen-peer-urls", PeerUrl);
         Add(arguments);
         _process = Process.Start(start)!;
         _process.OutputDataReceived += (_, line) => Note(line.Data);
@@ -58,9 +78,15 @@ internal abstract class EtcdProcess : IDisposable
     /// <summary>The process.</summary>
     public int Id => _process.Id;
 
-    public string Endpoint => $"127.0.0.1:{Port}";
+    public string Address { get; }
+
+    public string Endpoint => $"{Address}:{Port}";
 
     public string Url => "http://" + Endpoint;
+
+    public string PeerUrl => $"http://{Address}:{Port + 1}";
+
+    public bool HasExited => _process.HasExited;
 
     /// <summary>Everything it has written so far.</summary>
     public string Log => string.Join('\n', _log);
@@ -108,9 +134,15 @@ internal abstract class EtcdProcess : IDisposable
     /// <summary>SIGTERM, and waits for the end.</summary>
     public int Stop()
     {
-        Assert.Equal(0, Kill(_process.Id, Terminate));
+        Send(Terminate);
         return WaitForExit();
     }
+
+    /// <summary>SIGSTOP: it is there and does nothing.</summary>
+    public void Pause() => Send(StopSignal);
+
+    /// <summary>SIGCONT.</summary>
+    public void Resume() => Send(Continue);
 
     /// <summary>SIGKILL, and waits for the end.</summary>
     public void Kill()
@@ -134,6 +166,8 @@ internal abstract class EtcdProcess : IDisposable
 
     [DllImport("libc", EntryPoint = "kill")]
     private static extern int Kill(int pid, int signal);
+
+    private void Send(int signal) => Assert.Equal(0, Kill(_process.Id, signal));
 
     private void Note(string? line)
     {

@@ -3,8 +3,8 @@ namespace Perf.Cluster.Tests.Harness;
 /// <summary>Our server, built in the same configuration as this test.</summary>
 internal sealed class PerfProcess : EtcdProcess
 {
-    private PerfProcess(string dataDir, int port, string[] arguments)
-        : base("dotnet", [FindServer()], dataDir, port, arguments)
+    private PerfProcess(string dataDir, int port, string[] arguments, NetworkHost? host)
+        : base("dotnet", [FindServer()], dataDir, port, arguments, host)
     {
     }
 
@@ -25,7 +25,12 @@ internal sealed class PerfProcess : EtcdProcess
     }
 
     /// <summary>Starts it and does not wait.</summary>
-    public static PerfProcess Launch(string dataDir, int port, params string[] arguments) => new(dataDir, port, arguments);
+    public static PerfProcess Launch(string dataDir, int port, params string[] arguments) =>
+        new(dataDir, port, arguments, host: null);
+
+    /// <summary>Starts it on a host of its own and does not wait.</summary>
+    public static PerfProcess LaunchOn(NetworkHost host, string dataDir, int port, params string[] arguments) =>
+        new(dataDir, port, arguments, host);
 
     /// <summary>The server's own output folder; what the tests' folder has are copies without the web framework's settings.</summary>
     private static string FindServer()

@@ -475,9 +475,9 @@ internal sealed partial class KestrelCall : ServerCall
             _reader?.CancelPendingRead();
             _writer?.CancelPendingFlush();
         }
-        catch (ObjectDisposedException)
+        catch (Exception e) when (e is ObjectDisposedException or IOException or InvalidOperationException)
         {
-            // The call ended meanwhile.
+            // The call ended meanwhile, or its client had reset it: whoever waits has been told.
         }
     }
 

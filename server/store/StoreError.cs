@@ -93,6 +93,9 @@ public enum StoreError
     NotCapable,
     Stopped,
     Timeout,
+
+    /// <summary>The buckets hold the request's effects already, from before a restart or a snapshot; its answer is gone.</summary>
+    AnswerLost,
     TimeoutDueToLeaderFail,
     TimeoutDueToConnectionLost,
     TimeoutWaitAppliedIndex,

@@ -351,7 +351,10 @@ public sealed partial class StateMachine
         return StoreError.None;
     }
 
-    /// <summary>Requests on the members are applied always, all others only when the buckets do not hold them yet.</summary>
+    /// <summary>
+    /// Requests on the members are applied always, all others only when the buckets do not hold them yet. Whoever waits
+    /// for one that they hold is told that its answer is lost: an empty one would say that nothing was found.
+    /// </summary>
     private StoreError ApplyInternal(
         in InternalRequestView request, bool persist, IBufferWriter<byte>? response, ref ApplyEffects effects)
     {
@@ -369,7 +372,12 @@ public sealed partial class StateMachine
                 return SetDowngrade(request.Body, persist);
 
             default:
-                return persist ? ApplyOnce(request, response, ref effects) : StoreError.None;
+                if (persist)
+                {
+                    return ApplyOnce(request, response, ref effects);
+                }
+
+                return response is null ? StoreError.None : StoreError.AnswerLost;
         }
     }
 

@@ -20,8 +20,8 @@ public sealed class AuthStore
     private readonly ITokenProvider _tokens;
     private readonly IPasswordHasher _hasher;
     private readonly int _bcryptCost;
-    private Dictionary<byte[], AuthUser> _users = new(ByteKeyComparer.Instance);
-    private Dictionary<byte[], AuthRole> _roles = new(ByteKeyComparer.Instance);
+    private Dictionary<byte[], AuthUser> _users = new(BytesComparer.Instance);
+    private Dictionary<byte[], AuthRole> _roles = new(BytesComparer.Instance);
 
     /// <summary>Written by the apply thread under the lock; every door reads it, so it must not be cached.</summary>
     private volatile bool _enabled;
@@ -57,7 +57,7 @@ public sealed class AuthStore
             lock (_gate)
             {
                 return _view ??= new AuthView(
-                    _enabled, _revision, new Dictionary<byte[], AuthUser>(_users, ByteKeyComparer.Instance));
+                    _enabled, _revision, new Dictionary<byte[], AuthUser>(_users, BytesComparer.Instance));
             }
         }
     }
@@ -80,13 +80,13 @@ public sealed class AuthStore
     /// </summary>
     public void Restore()
     {
-        var roles = new Dictionary<byte[], AuthRole>(ByteKeyComparer.Instance);
+        var roles = new Dictionary<byte[], AuthRole>(BytesComparer.Instance);
         foreach (var (name, record) in _buckets.List(Buckets.AuthRoles))
         {
             roles[name] = AuthRole.Parse(record);
         }
 
-        var users = new Dictionary<byte[], AuthUser>(ByteKeyComparer.Instance);
+        var users = new Dictionary<byte[], AuthUser>(BytesComparer.Instance);
         foreach (var (name, record) in _buckets.List(Buckets.AuthUsers))
         {
             var user = AuthUser.Parse(record);
@@ -306,7 +306,7 @@ public sealed class AuthStore
         }
 
         byte[][] roles = [.. user.Roles, role.ToArray()];
-        Array.Sort(roles, ByteKeyComparer.Instance);
+        Array.Sort(roles, BytesComparer.Instance);
         lock (_gate)
         {
             PutLocked(user.With(roles, Resolve(roles, _roles)));
@@ -351,7 +351,7 @@ public sealed class AuthStore
     }
 
     /// <summary>All user names, bytewise sorted.</summary>
-    internal IReadOnlyList<byte[]> UserList() => [.. _users.Keys.Order(ByteKeyComparer.Instance)];
+    internal IReadOnlyList<byte[]> UserList() => [.. _users.Keys.Order(BytesComparer.Instance)];
 
     /// <summary>Adds a role without permissions.</summary>
     public StoreError RoleAdd(ReadOnlySpan<byte> name)
@@ -411,7 +411,7 @@ public sealed class AuthStore
     }
 
     /// <summary>All role names, bytewise sorted.</summary>
-    internal IReadOnlyList<byte[]> RoleList() => [.. _roles.Keys.Order(ByteKeyComparer.Instance)];
+    internal IReadOnlyList<byte[]> RoleList() => [.. _roles.Keys.Order(BytesComparer.Instance)];
 
     /// <summary>Grants a permission, or changes the kind of the one on the same range.</summary>
     internal StoreError RoleGrantPermission(ReadOnlySpan<byte> name, Permission? permission)

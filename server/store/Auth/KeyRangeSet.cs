@@ -22,7 +22,7 @@ internal sealed class KeyRangeSet
     {
         var begins = new List<byte[]>();
         var ends = new List<byte[]?>();
-        foreach (var (begin, end) in ranges.OrderBy(range => range.Begin, ByteKeyComparer.Instance))
+        foreach (var (begin, end) in ranges.OrderBy(range => range.Begin, BytesComparer.Instance))
         {
             if (end is not null && begin.AsSpan().SequenceCompareTo(end) >= 0)
             {

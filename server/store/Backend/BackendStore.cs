@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using Perf.Engine;
 using Perf.Engine.Memory;
 using Perf.Engine.Transactions;
-using Perf.Store.Commands;
 
 namespace Perf.Store.Backend;
 

@@ -1,13 +1,11 @@
-using System.Diagnostics.CodeAnalysis;
 using Perf.Engine.Transactions;
-using Perf.Store.Commands;
 
 namespace Perf.Store.Backend;
 
 /// <summary>Changes of one small bucket: the newest value per key, null for a delete.</summary>
 internal sealed class SmallTable
 {
-    private readonly Dictionary<byte[], byte[]?> _changes = new(SpanComparer.Instance);
+    private readonly Dictionary<byte[], byte[]?> _changes = new(BytesComparer.Instance);
     private readonly Dictionary<byte[], byte[]?>.AlternateLookup<ReadOnlySpan<byte>> _bySpan;
 
     public SmallTable()
@@ -43,24 +41,4 @@ internal sealed class SmallTable
     }
 
     public void Clear() => _changes.Clear();
-
-    private sealed class SpanComparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
-    {
-        public static readonly SpanComparer Instance = new();
-
-        public byte[] Create(ReadOnlySpan<byte> alternate) => alternate.ToArray();
-
-        public bool Equals(ReadOnlySpan<byte> alternate, byte[] other) => alternate.SequenceEqual(other);
-
-        public int GetHashCode(ReadOnlySpan<byte> alternate)
-        {
-            var hash = default(HashCode);
-            hash.AddBytes(alternate);
-            return hash.ToHashCode();
-        }
-
-        public bool Equals(byte[]? x, byte[]? y) => BytesComparer.Instance.Equals(x, y);
-
-        public int GetHashCode([DisallowNull] byte[] obj) => GetHashCode(obj.AsSpan());
-    }
 }

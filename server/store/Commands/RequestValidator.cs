@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 
 namespace Perf.Store.Commands;
 
@@ -407,21 +406,4 @@ public static class RequestValidator
             return low;
         }
     }
-}
-
-/// <summary>Equality of byte strings by content.</summary>
-internal sealed class BytesComparer : IEqualityComparer<byte[]>, IComparer<byte[]>
-{
-    public static readonly BytesComparer Instance = new();
-
-    public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
-
-    public int GetHashCode([DisallowNull] byte[] obj)
-    {
-        var hash = default(HashCode);
-        hash.AddBytes(obj);
-        return hash.ToHashCode();
-    }
-
-    public int Compare(byte[]? x, byte[]? y) => x.AsSpan().SequenceCompareTo(y);
 }

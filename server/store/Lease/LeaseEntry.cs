@@ -53,7 +53,7 @@ internal sealed class LeaseEntry
     [SuppressMessage("Performance", "CA1868", Justification = "One lookup: Add by span copies only what is new.")]
     public void Attach(ReadOnlySpan<byte> key)
     {
-        _keys ??= new HashSet<byte[]>(KeyBytesComparer.Instance);
+        _keys ??= new HashSet<byte[]>(BytesComparer.Instance);
         _keys.GetAlternateLookup<ReadOnlySpan<byte>>().Add(key);
     }
 

@@ -1,5 +1,3 @@
-using Perf.Store.Lease;
-
 namespace Perf.Store.Watch;
 
 /// <summary>
@@ -7,7 +5,7 @@ namespace Perf.Store.Watch;
 /// </summary>
 internal sealed class WatchIndex
 {
-    private readonly Dictionary<byte[], WatchGroup> _keys = new(KeyBytesComparer.Instance);
+    private readonly Dictionary<byte[], WatchGroup> _keys = new(BytesComparer.Instance);
     private readonly Dictionary<byte[], WatchGroup>.AlternateLookup<ReadOnlySpan<byte>> _keyLookup;
     private readonly RangeTree _ranges = new();
 

@@ -19,6 +19,20 @@ public sealed class StateMachineTests : IDisposable
 
     private StateMachine Machine => _rig.Machine;
 
+    /// <summary>Once it was answered with an empty message: a put without a revision.</summary>
+    [Fact]
+    public void WhoWaitsForAnEntryThatTheBucketsHoldAlreadyIsToldSo()
+    {
+        using var rig = new MachineRig();
+        rig.Put("a", "1");
+        rig.Backend.CommitAll();
+        using var again = new MachineRig(rig.Disk.CrashCopy(1));
+        Assert.Equal(StoreError.AnswerLost, again.Error(Requests.Put("a", "1")));
+        Assert.Equal(0, again.ResponseBytes);
+        using var silent = new MachineRig(rig.Disk.CrashCopy(1));
+        Assert.Equal(StoreError.None, silent.Apply(Requests.Put("a", "1"), wait: false).Error);
+    }
+
     [Fact]
     public void Answers_carry_the_whole_header()
     {

@@ -1,12 +1,19 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace Perf.Store.Auth;
+namespace Perf.Store;
 
-/// <summary>Names as the bytes they are on the wire: bytewise order, and lookup without a copy.</summary>
-internal sealed class ByteKeyComparer
+/// <summary>
+/// Byte strings by content: bytewise order, and lookup by span without a copy. Hashes differ from process to process:
+/// whoever walks a set of them sorts first.
+/// </summary>
+internal sealed class BytesComparer
     : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>, IComparer<byte[]>
 {
-    public static readonly ByteKeyComparer Instance = new();
+    public static readonly BytesComparer Instance = new();
+
+    private BytesComparer()
+    {
+    }
 
     public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
 

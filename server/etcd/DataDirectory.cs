@@ -35,10 +35,6 @@ internal sealed class DataDirectory(ServerConfig config, Log log)
         {
             log.Info("server has been already initialized", ("data-dir", config.DataDir), ("dir-type", Member));
         }
-        else
-        {
-            BootstrapRules.Verify(config, log);
-        }
     }
 
     private void Identify()

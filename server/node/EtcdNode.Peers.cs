@@ -63,7 +63,7 @@ public sealed partial class EtcdNode : IPeerOwner
 
         StartState start = founding.HasLog
             ? founding.Reopen(founding.NewestSnapshot())
-            : Begin(founding, config, hasNetwork ? new Joining(client) : null);
+            : Begin(founding, config, log, hasNetwork ? new Joining(client) : null);
         PeerTransport? peers = null;
         if (hasNetwork)
         {
@@ -88,8 +88,9 @@ public sealed partial class EtcdNode : IPeerOwner
         return node;
     }
 
-    private static StartState Begin(Founding founding, ServerConfig config, Joining? joining)
+    private static StartState Begin(Founding founding, ServerConfig config, Log log, Joining? joining)
     {
+        BootstrapRules.Verify(config, log);
         InitialCluster cluster = OwnCluster(config, out ulong memberId);
         string[] others = [.. cluster.Members.Where(m => m.Name != config.Name).SelectMany(m => m.PeerUrls)];
         if (config.NewCluster)

@@ -8,6 +8,7 @@ using Perf.Rpc.Http.Gateway;
 using Perf.Rpc.Http.Health;
 using Perf.Rpc.Http.Metrics;
 using Perf.Rpc.InProcess;
+using Perf.Rpc.Reflection;
 
 namespace Perf.Rpc;
 
@@ -38,6 +39,7 @@ public sealed class ClientListener : IAsyncDisposable
         var local = new LocalClient();
         new LockService(local).Map(services);
         new ElectionService(local).Map(services);
+        new ReflectionService(services).Map(services);
         GrpcRouter router = new AccessGuard(node, admission).Around(services);
         local.Router = router;
         var health = new HealthChecks(node);

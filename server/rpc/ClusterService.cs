@@ -38,7 +38,7 @@ internal sealed class ClusterService(EtcdNode node, Admission admission)
 
     private async ValueTask MemberList(ServerCall call)
     {
-        MemberListRequest request = MemberListRequest.Parser.ParseFrom(call.Message);
+        MemberListRequest request = Messages.Parse(MemberListRequest.Parser, call);
         StoreError error = admission.Admit(call);
         if (error == StoreError.None && request.Linearizable)
         {
@@ -58,7 +58,7 @@ internal sealed class ClusterService(EtcdNode node, Admission admission)
 
     private async ValueTask MemberAdd(ServerCall call)
     {
-        MemberAddRequest request = MemberAddRequest.Parser.ParseFrom(call.Message);
+        MemberAddRequest request = Messages.Parse(MemberAddRequest.Parser, call);
         StoreError error = Admit(call);
         ulong id = 0;
         if (error == StoreError.None)
@@ -76,7 +76,7 @@ internal sealed class ClusterService(EtcdNode node, Admission admission)
 
     private async ValueTask MemberRemove(ServerCall call)
     {
-        MemberRemoveRequest request = MemberRemoveRequest.Parser.ParseFrom(call.Message);
+        MemberRemoveRequest request = Messages.Parse(MemberRemoveRequest.Parser, call);
         StoreError error = Admit(call);
         if (error == StoreError.None)
         {
@@ -90,7 +90,7 @@ internal sealed class ClusterService(EtcdNode node, Admission admission)
 
     private async ValueTask MemberUpdate(ServerCall call)
     {
-        MemberUpdateRequest request = MemberUpdateRequest.Parser.ParseFrom(call.Message);
+        MemberUpdateRequest request = Messages.Parse(MemberUpdateRequest.Parser, call);
         StoreError error = Admit(call);
         if (error == StoreError.None)
         {
@@ -106,7 +106,7 @@ internal sealed class ClusterService(EtcdNode node, Admission admission)
 
     private async ValueTask MemberPromote(ServerCall call)
     {
-        MemberPromoteRequest request = MemberPromoteRequest.Parser.ParseFrom(call.Message);
+        MemberPromoteRequest request = Messages.Parse(MemberPromoteRequest.Parser, call);
         StoreError error = Admit(call);
         if (error == StoreError.None)
         {

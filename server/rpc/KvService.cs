@@ -10,13 +10,14 @@ using Perf.Store.Commands;
 namespace Perf.Rpc;
 
 /// <summary>etcdserverpb.KV.</summary>
-internal sealed class KvService(EtcdNode node, Admission admission, Proposals proposals)
+internal sealed partial class KvService(EtcdNode node, Admission admission, Proposals proposals)
 {
     private const int StackBytesMax = 1024;
 
     public void Map(GrpcRouter router)
     {
         router.Map("/etcdserverpb.KV/Range", MethodKind.Unary, Range);
+        router.Map("/etcdserverpb.KV/RangeStream", MethodKind.ServerStream, RangeStream);
         router.Map("/etcdserverpb.KV/Put", MethodKind.Unary, Put);
         router.Map("/etcdserverpb.KV/DeleteRange", MethodKind.Unary, DeleteRange);
         router.Map("/etcdserverpb.KV/Txn", MethodKind.Unary, Txn);

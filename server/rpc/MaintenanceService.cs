@@ -123,7 +123,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
     private ValueTask HashKv(ServerCall call)
     {
         StoreError error = admission.Admit(call);
-        HashKVRequest request = HashKVRequest.Parser.ParseFrom(call.Message);
+        HashKVRequest request = Messages.Parse(HashKVRequest.Parser, call);
         HashKvResult result = default;
         if (error == StoreError.None)
         {
@@ -147,7 +147,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
     private async ValueTask MoveLeader(ServerCall call)
     {
-        MoveLeaderRequest request = MoveLeaderRequest.Parser.ParseFrom(call.Message);
+        MoveLeaderRequest request = Messages.Parse(MoveLeaderRequest.Parser, call);
         StoreError error = admission.RequireRoot(call);
         if (error == StoreError.None)
         {

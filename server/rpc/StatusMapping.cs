@@ -37,8 +37,10 @@ public static class StatusMapping
 
         [StoreError.MemberExist] = (StatusCode.FailedPrecondition, Prefix + "member ID already exist"),
         [StoreError.PeerUrlExist] = (StatusCode.FailedPrecondition, Prefix + "Peer URLs already exists"),
+
+        // etcd answers with its client's error here, which has no code of its own on the wire.
         [StoreError.MemberNotEnoughStarted] =
-            (StatusCode.FailedPrecondition, Prefix + "re-configuration failed due to not enough started members"),
+            (StatusCode.Unknown, Prefix + "re-configuration failed due to not enough started members"),
         [StoreError.MemberBadUrls] = (StatusCode.InvalidArgument, Prefix + "given member URLs are invalid"),
         [StoreError.MemberNotFound] = (StatusCode.NotFound, Prefix + "member not found"),
         [StoreError.MemberIdRemoved] = (StatusCode.NotFound, Prefix + "member not found"),
@@ -104,6 +106,9 @@ public static class StatusMapping
         [StoreError.NotCapable] = (StatusCode.Unavailable, Prefix + "not capable"),
         [StoreError.Stopped] = (StatusCode.Unavailable, Prefix + "server stopped"),
         [StoreError.Timeout] = (StatusCode.Unavailable, Prefix + "request timed out"),
+
+        // It was applied, but what it answered is not known any more: to its client the same as no answer in time.
+        [StoreError.AnswerLost] = (StatusCode.Unavailable, Prefix + "request timed out"),
         [StoreError.TimeoutDueToLeaderFail] =
             (StatusCode.Unavailable, Prefix + "request timed out, possibly due to previous leader failure"),
         [StoreError.TimeoutDueToConnectionLost] =

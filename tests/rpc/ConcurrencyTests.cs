@@ -68,6 +68,20 @@ public sealed class ConcurrencyTests(RpcServer server) : IClassFixture<RpcServer
         Assert.NotEmpty(held.Key.ToByteArray());
     }
 
+    /// <summary>etcd's services run over its client, whose errors have a text and no code.</summary>
+    [Fact]
+    public async Task CON01_RefusalsOfTheCallsBeneathComeAsUnknown()
+    {
+        (StatusCode, string) missing = (StatusCode.Unknown, "etcdserver: requested lease not found");
+        Assert.Equal(missing, await server.StatusAsync(
+            Locks + "Lock", new LockRequest { Name = ByteString.CopyFromUtf8("l"), Lease = 4711 }));
+        Assert.Equal(missing, await server.StatusAsync(
+            Election + "Campaign", new CampaignRequest { Name = ByteString.CopyFromUtf8("e0"), Lease = 4711 }));
+        Assert.Equal(
+            (StatusCode.Unknown, "etcdserver: key is not provided"),
+            await server.StatusAsync(Locks + "Unlock", new UnlockRequest()));
+    }
+
     [Fact]
     public async Task CON03_UnlockOfNothingSucceeds() => await server.CallAsync<UnlockResponse>(
         Locks + "Unlock", new UnlockRequest { Key = ByteString.CopyFromUtf8("never/locked") });

@@ -91,6 +91,11 @@ public sealed class KvTests(RpcServer server) : IClassFixture<RpcServer>
         }
     }
 
+    [Fact]
+    public void MBR04_NotEnoughStartedHasNoCodeOfItsOwnOnTheWire() => Assert.Equal(
+        (StatusCode.Unknown, "etcdserver: re-configuration failed due to not enough started members"),
+        StatusMapping.Of(StoreError.MemberNotEnoughStarted));
+
     [Theory]
     [InlineData("KV/Range")]
     [InlineData("KV/Put")]
@@ -102,6 +107,13 @@ public sealed class KvTests(RpcServer server) : IClassFixture<RpcServer>
     [InlineData("Lease/LeaseTimeToLive")]
     [InlineData("Maintenance/Alarm")]
     [InlineData("Maintenance/Downgrade")]
+    [InlineData("Maintenance/HashKV")]
+    [InlineData("Maintenance/MoveLeader")]
+    [InlineData("Cluster/MemberAdd")]
+    [InlineData("Cluster/MemberRemove")]
+    [InlineData("Cluster/MemberUpdate")]
+    [InlineData("Cluster/MemberPromote")]
+    [InlineData("Cluster/MemberList")]
     [InlineData("Auth/AuthEnable")]
     [InlineData("Auth/AuthStatus")]
     [InlineData("Auth/Authenticate")]

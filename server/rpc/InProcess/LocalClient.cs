@@ -15,7 +15,10 @@ internal sealed class LocalClient
         set => _router = value;
     }
 
-    /// <summary>One request, one answer. Throws <see cref="RpcException"/>.</summary>
+    /// <summary>
+    /// One request, one answer. Throws <see cref="RpcException"/>: as in etcd, whose recipes run over its client, only
+    /// the text tells what a call came to; the code is Unknown but for cancellation.
+    /// </summary>
     public async Task<T> CallAsync<T>(string path, IMessage request, ServerCall caller, CancellationToken cancelled)
         where T : IMessage<T>, new()
     {
@@ -23,7 +26,10 @@ internal sealed class LocalClient
         await call.RunAsync(request.ToByteArray()).ConfigureAwait(false);
         if (call.Status != StatusCode.OK)
         {
-            throw new RpcException(call.Status, call.StatusMessage);
+            StatusCode code = call.Status is StatusCode.Cancelled or StatusCode.DeadlineExceeded
+                ? call.Status
+                : StatusCode.Unknown;
+            throw new RpcException(code, call.StatusMessage);
         }
 
         var answer = new T();

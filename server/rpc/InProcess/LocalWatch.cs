@@ -38,8 +38,7 @@ internal sealed class LocalWatch : InProcessCall, IAsyncDisposable
             if (answer.Canceled)
             {
                 throw answer.CompactRevision > 0
-                    ? new RpcException(
-                        StatusMapping.Of(Store.StoreError.Compacted).Code, StatusMapping.Of(Store.StoreError.Compacted).Text)
+                    ? new RpcException(StatusCode.Unknown, StatusMapping.Of(Store.StoreError.Compacted).Text)
                     : new RpcException(StatusCode.Unknown, answer.CancelReason);
             }
 

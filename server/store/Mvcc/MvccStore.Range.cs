@@ -21,7 +21,14 @@ public sealed partial class MvccStore
     /// Answers a range request as of the newest published revision, or of the one asked for. The header gives ids
     /// and term. Nothing is written unless None is returned. Any thread.
     /// </summary>
-    public StoreError Range(in RangeView range, in ResponseHeader header, IBufferWriter<byte> response)
+    public StoreError Range(in RangeView range, in ResponseHeader header, IBufferWriter<byte> response) =>
+        Range(in range, in header, response, counts: true);
+
+    /// <summary>
+    /// The same for a part of a longer answer: with <paramref name="counts"/> false nothing behind the limit is looked
+    /// at, and the count is that of the keys found.
+    /// </summary>
+    public StoreError Range(in RangeView range, in ResponseHeader header, IBufferWriter<byte> response, bool counts)
     {
         RangeHits hits = s_hits ??= new RangeHits();
         for (int attempt = 0; ; attempt++)
@@ -38,7 +45,8 @@ public sealed partial class MvccStore
             }
 
             bool mayCount = at == revision && attempt < CountAttempts;
-            bool collected = Collect(in range, index, at, mayCount ? revision : -1, hits, attempt >= CountAttempts);
+            bool collected = Collect(
+                in range, index, at, mayCount ? revision : -1, hits, attempt >= CountAttempts, counts);
             if (_published.Compacted > at)
             {
                 // Compaction overtook the walk and may have cut what it needed.
@@ -116,7 +124,7 @@ public sealed partial class MvccStore
     /// that published revision; false when they could not be had and <paramref name="mayWalk"/> is not set.
     /// </summary>
     private bool Collect(
-        in RangeView request, KeyIndex index, long at, long countRevision, RangeHits hits, bool mayWalk)
+        in RangeView request, KeyIndex index, long at, long countRevision, RangeHits hits, bool mayWalk, bool counts)
     {
         hits.Clear();
         KeyRange range = KeyRange.Of(request.Key, request.RangeEnd);
@@ -139,6 +147,13 @@ public sealed partial class MvccStore
         }
 
         long limit = request.CountOnly ? -1 : FetchLimit(in request);
+        if (!counts && limit > 0)
+        {
+            Walk(index, in range, at, limit, counted: true, hits);
+            hits.Total = Math.Min(hits.Count, request.Limit);
+            return true;
+        }
+
         bool counted = false;
         if (limit != 0 && countRevision >= 0)
         {

@@ -353,7 +353,7 @@ public sealed partial class MvccStore
         bool needsTotal = !range.IsSingle && !range.IsEmpty && (request.CountOnly || FetchLimit(in request) != 0);
         if (!needsTotal || at != long.MaxValue)
         {
-            Collect(in request, _index, at, -1, _applyHits, true);
+            Collect(in request, _index, at, -1, _applyHits, mayWalk: true, counts: true);
             return;
         }
 
@@ -395,7 +395,8 @@ public sealed partial class MvccStore
                 throw new InvariantException("a read-only txn holds ranges only");
             }
             long at = range.Revision <= 0 ? revision : range.Revision;
-            Collect(in range, index, at, at == revision ? revision : -1, scratch.Hits, true);
+            Collect(
+                in range, index, at, at == revision ? revision : -1, scratch.Hits, mayWalk: true, counts: true);
             if (_published.Compacted > Math.Max(compacted, at))
             {
                 return false;

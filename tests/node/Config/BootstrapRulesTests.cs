@@ -32,6 +32,31 @@ public class BootstrapRulesTests
         BootstrapRules.Verify(config, Log.None);
     }
 
+    /// <summary>Also for those who start a member without the program etcd around it.</summary>
+    [Fact]
+    public void TheNodeItselfRefusesToStart()
+    {
+        string directory = Directory.CreateTempSubdirectory("perf-rules").FullName;
+        try
+        {
+            var config = new ServerConfig
+            {
+                Name = "a",
+                DataDir = directory,
+                ListenPeerUrls = [new Uri("http://127.0.0.1:0")],
+                AdvertisePeerUrls = ["http://127.0.0.1:1"],
+                InitialCluster = "a=http://127.0.0.1:2",
+            };
+            StartRefusedException e = Assert.Throws<StartRefusedException>(
+                () => EtcdNode.Start(config, Log.None, TimeProvider.System));
+            Assert.StartsWith("--initial-cluster has a=http://127.0.0.1:2 but missing from", e.Message);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
     [Fact]
     public void WhoWouldBeDiscoveredIsRefused()
     {

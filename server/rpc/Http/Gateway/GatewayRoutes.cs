@@ -1,8 +1,5 @@
-using Etcdserverpb;
 using Google.Protobuf.Reflection;
 using Perf.Grpc;
-using V3Electionpb;
-using V3Lockpb;
 
 namespace Perf.Rpc.Http.Gateway;
 
@@ -19,13 +16,6 @@ internal sealed record GatewayRoute(string Path, GrpcMethod Method, MessageDescr
 /// <summary>The 51 paths of etcd's gateway (SURFACE GW-02).</summary>
 internal static class GatewayRoutes
 {
-    private static readonly FileDescriptor[] Files =
-    [
-        RangeRequest.Descriptor.File, WatchRequest.Descriptor.File, LeaseGrantRequest.Descriptor.File,
-        MemberAddRequest.Descriptor.File, StatusRequest.Descriptor.File, AuthEnableRequest.Descriptor.File,
-        LockRequest.Descriptor.File, CampaignRequest.Descriptor.File,
-    ];
-
     /// <summary>Paths below /v3/, and the RPCs.</summary>
     public static readonly (string Path, string Rpc)[] All =
     [
@@ -98,7 +88,7 @@ internal static class GatewayRoutes
         return routes;
     }
 
-    private static MethodDescriptor Describe(GrpcMethod method) => Files
+    private static MethodDescriptor Describe(GrpcMethod method) => ServedFiles.All
         .SelectMany(file => file.Services)
         .First(service => service.FullName == method.Service)
         .FindMethodByName(method.Name);

@@ -22,6 +22,29 @@ public sealed class HostingTests
         Assert.Equal("fallback /v3/kv/range", await posted.Content.ReadAsStringAsync());
     }
 
+    /// <summary>Kestrel's clock overflowed on a keep-alive without an end; see GrpcServer.</summary>
+    [Fact]
+    public async Task Http1_connection_survives_silence()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        await using NetworkStream stream = await RawClient.ConnectAsync(server.Port);
+        using var reader = new StreamReader(stream, Encoding.ASCII);
+        for (int i = 0; i < 3; i++)
+        {
+            await stream.WriteAsync("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray());
+            string answer = "";
+            while (!answer.EndsWith("fallback /health", StringComparison.Ordinal))
+            {
+                int next = reader.Read();
+                Assert.True(next >= 0, $"closed after \"{answer}\"");
+                answer += (char)next;
+            }
+
+            // Two beats of Kestrel's clock: it looks at its connections once a second.
+            await Task.Delay(TimeSpan.FromSeconds(2.2));
+        }
+    }
+
     [Fact]
     public async Task Http2_that_is_not_grpc_goes_to_the_fallback()
     {

@@ -11,6 +11,7 @@ public sealed class GrpcServer : IAsyncDisposable
     // Kestrel multiplies the limit by four in an int.
     private const int StreamsMax = int.MaxValue / 8;
     private const int Backlog = 1024;
+    private static readonly TimeSpan IdleTimeoutMax = TimeSpan.FromDays(365);
 
     private readonly GrpcServerOptions _options;
     private readonly GrpcApplication _application;
@@ -115,7 +116,12 @@ public sealed class GrpcServer : IAsyncDisposable
         limits.MaxRequestBodySize = null;
         limits.MinRequestBodyDataRate = null;
         limits.MinResponseDataRate = null;
-        limits.KeepAliveTimeout = _options.IdleTimeout;
+
+        // Kestrel makes the longest time span of an infinite one, and its clock overflows on that: the connection was
+        // closed at the next beat, some time in its first second of silence.
+        limits.KeepAliveTimeout = _options.IdleTimeout < IdleTimeoutMax && _options.IdleTimeout > TimeSpan.Zero
+            ? _options.IdleTimeout
+            : IdleTimeoutMax;
         limits.MaxRequestHeadersTotalSize = _options.HeaderBytesMax;
         limits.Http2.MaxRequestHeaderFieldSize = _options.HeaderBytesMax;
         limits.Http2.MaxStreamsPerConnection = (int)Math.Min(_options.StreamsPerConnectionMax, StreamsMax);

@@ -9,14 +9,13 @@ namespace Perf.Store.Mvcc;
 /// </summary>
 internal sealed class LoadRun
 {
-    private const int RecordsMax = 1 << 16;
-    private const int KeyBytesMax = 4 << 20;
+    private const int RecordsAtFirst = 1 << 14;
 
-    private readonly Item[] _items = new Item[RecordsMax];
-    private readonly ulong[] _heads = new ulong[RecordsMax];
-    private readonly int[] _order = new int[RecordsMax];
-    private readonly uint[] _ids = new uint[RecordsMax];
     private readonly Comparison<int> _byKey;
+    private Item[] _items = new Item[RecordsAtFirst];
+    private ulong[] _heads = [];
+    private int[] _order = [];
+    private uint[] _ids = [];
     private byte[] _keys = new byte[1 << 20];
     private int _keyBytes;
     private int _count;
@@ -31,7 +30,8 @@ internal sealed class LoadRun
         };
     }
 
-    public bool IsFull => _count == RecordsMax || _keyBytes >= KeyBytesMax;
+    /// <summary>Main revision of the last record seen; 0 when there was none.</summary>
+    public long Newest { get; set; }
 
     /// <summary>Takes a record; revisions come in ascending order.</summary>
     public void Add(Revision revision, bool isTombstone, int length, in KeyValueView record)
@@ -40,6 +40,10 @@ internal sealed class LoadRun
         if (_keys.Length - _keyBytes < key.Length)
         {
             Array.Resize(ref _keys, Math.Max(_keys.Length * 2, _keyBytes + key.Length));
+        }
+        if (_count == _items.Length)
+        {
+            Array.Resize(ref _items, _count * 2);
         }
         key.CopyTo(_keys.AsSpan(_keyBytes));
         _items[_count] = new Item(
@@ -57,10 +61,9 @@ internal sealed class LoadRun
         _count++;
     }
 
-    /// <summary>Moves what was taken into the index.</summary>
+    /// <summary>Moves what was taken, and sorted, into the index; the run is empty then.</summary>
     public void AddTo(KeyIndex index)
     {
-        Sort();
         KeyTable keys = index.Keys;
         for (int i = 0; i < _count; i++)
         {
@@ -94,11 +97,18 @@ internal sealed class LoadRun
         }
         _count = 0;
         _keyBytes = 0;
+        Newest = 0;
     }
 
     /// <summary>By key, and by revision for one key: first by eight bytes, then whole among equals.</summary>
-    private void Sort()
+    public void Sort()
     {
+        if (_order.Length < _count)
+        {
+            _heads = new ulong[_items.Length];
+            _order = new int[_items.Length];
+            _ids = new uint[_items.Length];
+        }
         for (int i = 0; i < _count; i++)
         {
             _order[i] = i;

@@ -317,6 +317,8 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             _threads.Add(new LoopThread(name, signal, OnFatal, [.. loops]));
         }
 
+        Pipeline.Shortcut = new Shortcut(
+            [.. _threads.Where((_, i) => bySignal[i].Signal != _topology.Commit)], Pipeline.ApplyLoop, Pipeline.Pending);
         var watchSignal = _watchSignal;
         _threads.Add(new LoopThread("watch", watchSignal, OnFatal, new WatchLoop(State.Watches)));
         foreach (LoopThread thread in _threads)

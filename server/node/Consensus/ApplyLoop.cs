@@ -51,6 +51,9 @@ internal sealed class ApplyLoop(
     /// <summary>Index of the last published entry. Any thread.</summary>
     public ulong AppliedIndex => Volatile.Read(ref _applied);
 
+    /// <summary>The request whose own thread turns this loop now; null as a rule. See <see cref="Shortcut"/>.</summary>
+    public PendingRequest? Bringer { get; set; }
+
     /// <summary>Term of the last applied entry. Apply thread.</summary>
     public ulong AppliedTerm => _term;
 
@@ -160,6 +163,13 @@ internal sealed class ApplyLoop(
         outputs.Published(index);
         foreach (PendingRequest asker in _finished)
         {
+            if (ReferenceEquals(asker, Bringer))
+            {
+                // Its asker is this thread and has not begun to wait.
+                asker.Complete();
+                continue;
+            }
+
             _completions.Add(asker);
         }
 

@@ -17,6 +17,18 @@ public sealed class EventQueue<T>(Signal signal, int capacity)
     /// <summary>Adds an item and wakes the consumer; false when the queue is full.</summary>
     public bool TryAdd(in T item)
     {
+        if (!TryAddQuietly(item))
+        {
+            return false;
+        }
+
+        signal.Set();
+        return true;
+    }
+
+    /// <summary>The same without waking the consumer: <see cref="Wake"/> follows, or the caller consumes itself.</summary>
+    public bool TryAddQuietly(in T item)
+    {
         lock (_gate)
         {
             if (_count >= capacity)
@@ -27,9 +39,11 @@ public sealed class EventQueue<T>(Signal signal, int capacity)
             AppendLocked(item);
         }
 
-        signal.Set();
         return true;
     }
+
+    /// <summary>Wakes the consumer.</summary>
+    public void Wake() => signal.Set();
 
     /// <summary>Adds an item that must not be refused (acknowledgements, control), whatever the bound.</summary>
     public void Add(in T item)

@@ -19,6 +19,7 @@ public sealed class LoopThread
     private readonly Action<Exception> _onFatal;
     private readonly Thread _thread;
     private volatile bool _stopping;
+    private volatile bool _failed;
 
     public LoopThread(string name, Signal signal, Action<Exception> onFatal, params ILoop[] loops)
     {
@@ -42,19 +43,55 @@ public sealed class LoopThread
         }
     }
 
+    /// <summary>Keeps the thread asleep, if it is, so that the caller may turn its loops; then <see cref="LetGo"/>.</summary>
+    internal bool TryHold() => _signal.TryHold();
+
+    /// <summary>
+    /// The holder turns each loop once; true when one did something. An exception is fatal as on the thread itself,
+    /// which ends.
+    /// </summary>
+    internal bool TurnHeld()
+    {
+        _signal.Clear();
+        try
+        {
+            return TurnAll();
+        }
+        catch (Exception e)
+        {
+            _failed = true;
+            _signal.Set();
+            _onFatal(e);
+            return false;
+        }
+    }
+
+    /// <summary>Ends <see cref="TryHold"/>.</summary>
+    internal void LetGo() => _signal.Release();
+
+    private bool TurnAll()
+    {
+        bool worked = false;
+        foreach (ILoop loop in _loops)
+        {
+            worked |= loop.Turn();
+        }
+
+        return worked;
+    }
+
     private void Run()
     {
         try
         {
             while (true)
             {
-                bool worked = false;
-                foreach (ILoop loop in _loops)
+                if (_failed)
                 {
-                    worked |= loop.Turn();
+                    return;
                 }
 
-                if (worked)
+                if (TurnAll())
                 {
                     continue;
                 }
@@ -64,7 +101,7 @@ public sealed class LoopThread
                     return;
                 }
 
-                _signal.Wait(-1);
+                _signal.Wait();
             }
         }
         catch (Exception e)

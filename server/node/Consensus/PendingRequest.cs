@@ -34,6 +34,9 @@ public sealed class PendingRequest : IValueTaskSource, IThreadPoolWorkItem, IDis
     /// <summary>All that apply said of it, for requests whose answer is not a message (v2, membership).</summary>
     public ApplyOutcome Outcome { get; internal set; }
 
+    /// <summary>True once it was completed.</summary>
+    internal bool IsFinished => _core.GetStatus(_core.Version) != ValueTaskSourceStatus.Pending;
+
     internal ResponseBuffer Buffer { get; } = new();
 
     internal long DeadlineTicks { get; set; }

@@ -117,6 +117,9 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
     internal ReadRounds Reads { get; }
 
+    /// <summary>How a lone voter serves a lone write; null: always by the loops' threads.</summary>
+    internal Shortcut? Shortcut { get; set; }
+
     /// <summary>Copies a client's message into an entry's buffer under a fresh id.</summary>
     public ProposalDraft Draft(int field, in ReadOnlySequence<byte> body, in RequestIdentity who) =>
         ProposalDraft.Of(Ids.Next(), field, body, who);
@@ -147,10 +150,14 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         }
 
         var proposal = new Proposal(draft.Type, draft.Buffer, draft.PayloadAt, draft.Lease, draft.Id);
-        if (!CoreLoop.Proposals.TryAdd(proposal))
+        if (!CoreLoop.Proposals.TryAddQuietly(proposal))
         {
             draft.Discard();
             Refused(draft.Id, StoreError.TooManyRequests);
+        }
+        else if (!(Shortcut is not null && Reads.LoneLeader && Pending.Count == 1 && Shortcut.TryTurn(request)))
+        {
+            CoreLoop.Proposals.Wake();
         }
 
         return request;

@@ -16,13 +16,14 @@ public sealed class InteropFactAttribute : FactAttribute
     }
 }
 
-/// <summary>A single-member etcd on 127.0.0.1 with its data in a temporary directory.</summary>
+/// <summary>A single-member etcd, real or ours, on 127.0.0.1 with its data in a temporary directory.</summary>
 public sealed class EtcdProcess : IDisposable
 {
     public const string Etcd = "/usr/bin/etcd";
     public const string Etcdctl = "/usr/bin/etcdctl";
 
     private readonly string _directory = Directory.CreateTempSubdirectory("perf-etcd-").FullName;
+    private readonly string _program;
     private readonly string[] _arguments;
     private readonly string _scheme;
     private Process? _process;
@@ -34,12 +35,19 @@ public sealed class EtcdProcess : IDisposable
 
     /// <summary>With scheme https, the arguments name the certificates; health is then asked for on port + 2.</summary>
     public EtcdProcess(int port, string scheme, string[] arguments)
+        : this(Etcd, [], port, scheme, arguments)
     {
+    }
+
+    private EtcdProcess(string program, string[] before, int port, string scheme, string[] arguments)
+    {
+        _program = program;
         Port = port;
         _scheme = scheme;
         string peer = $"http://127.0.0.1:{port + 1}";
         _arguments =
         [
+            .. before,
             "--data-dir", Path.Combine(_directory, "data"),
             "--listen-client-urls", Url, "--advertise-client-urls", Url,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
@@ -49,6 +57,19 @@ public sealed class EtcdProcess : IDisposable
         ];
         Start();
     }
+
+    /// <summary>Our server, built in the same configuration as this test.</summary>
+    public static EtcdProcess StartPerf(int port, params string[] arguments)
+    {
+        string[] path = AppContext.BaseDirectory.TrimEnd('/').Split('/');
+        string root = string.Join('/', path[..^5]);
+        string assembly = $"{root}/server/etcd/bin/{path[^2]}/{path[^1]}/etcd.dll";
+        return new EtcdProcess("dotnet", [assembly], port, "http", arguments);
+    }
+
+    /// <summary>A server of some file.</summary>
+    public static EtcdProcess StartProgram(string program, int port, params string[] arguments) =>
+        new(program, [], port, "http", arguments);
 
     public int Port { get; }
 
@@ -63,7 +84,7 @@ public sealed class EtcdProcess : IDisposable
     /// <summary>Starts it (again, on the same data) and waits until it answers.</summary>
     public void Start()
     {
-        var start = new ProcessStartInfo(Etcd) { RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(_program) { RedirectStandardError = true, RedirectStandardOutput = true };
         foreach (string argument in _arguments)
         {
             start.ArgumentList.Add(argument);

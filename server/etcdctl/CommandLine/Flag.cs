@@ -106,21 +106,34 @@ internal sealed class Flag
 /// <summary>Flags by name, in name order; parses as Go's pflag does.</summary>
 internal sealed class FlagSet
 {
-    private readonly SortedDictionary<string, Flag> _flags = new(StringComparer.Ordinal);
+    // In name order. A sorted dictionary would be compiled at start-up.
+    private readonly List<Flag> _flags = [];
 
-    public IEnumerable<Flag> All => _flags.Values;
+    public IReadOnlyList<Flag> All => _flags;
 
     public bool Any => _flags.Count > 0;
 
-    public Flag this[string name] => _flags[name];
+    public Flag this[string name] => Find(name) ?? throw new KeyNotFoundException(name);
 
-    public bool Has(string name) => _flags.ContainsKey(name);
+    public bool Has(string name) => IndexOf(name) >= 0;
 
-    public Flag? Find(string name) => _flags.GetValueOrDefault(name);
+    public Flag? Find(string name) => IndexOf(name) is var at and >= 0 ? _flags[at] : null;
 
-    public Flag? FindShort(char letter) => _flags.Values.FirstOrDefault(f => f.Shorthand == letter && letter != 0);
+    public Flag? FindShort(char letter) => _flags.Find(f => f.Shorthand == letter && letter != 0);
 
-    public void Add(Flag flag) => _flags[flag.Name] = flag;
+    /// <summary>Adds a flag, in the place of one with the same name.</summary>
+    public void Add(Flag flag)
+    {
+        int at = IndexOf(flag.Name);
+        if (at >= 0)
+        {
+            _flags[at] = flag;
+        }
+        else
+        {
+            _flags.Insert(~at, flag);
+        }
+    }
 
     public void Bool(string name, bool value, string usage, char shorthand = '\0') =>
         Add(new Flag(FlagKind.Bool, name, shorthand, value ? "true" : "false", usage));
@@ -174,6 +187,26 @@ internal sealed class FlagSet
         }
 
         return rest;
+    }
+
+    /// <summary>The place of a name; the complement of where it would stand when it is not there.</summary>
+    private int IndexOf(string name)
+    {
+        int low = 0;
+        int high = _flags.Count;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            int order = string.CompareOrdinal(_flags[middle].Name, name);
+            if (order == 0)
+            {
+                return middle;
+            }
+
+            (low, high) = order < 0 ? (middle + 1, high) : (low, middle);
+        }
+
+        return ~low;
     }
 
     private static void Set(Flag flag, string value)

@@ -223,6 +223,12 @@ internal sealed class Session : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (Terminal.IsProcess)
+        {
+            // The process is about to end, and that closes the connections: doing it by hand costs start-up time.
+            return;
+        }
+
         foreach (EtcdClient other in _others)
         {
             await other.DisposeAsync().ConfigureAwait(false);

@@ -40,9 +40,19 @@ internal static class Variables
             }
         }
 
-        foreach ((string name, string value) in run.Terminal.Environment.OrderBy(v => v.Key, StringComparer.Ordinal))
+        var ours = new List<string>();
+        foreach (string name in run.Terminal.Environment.Keys)
         {
-            if (!name.StartsWith(Prefix, StringComparison.Ordinal) || used.Contains(name))
+            if (name.StartsWith(Prefix, StringComparison.Ordinal))
+            {
+                ours.Add(name);
+            }
+        }
+
+        ours.Sort(string.CompareOrdinal);
+        foreach (string name in ours)
+        {
+            if (used.Contains(name))
             {
                 continue;
             }
@@ -61,7 +71,7 @@ internal static class Variables
             bool known = Others.Contains(name) && (name == Others[0] || run.Command.Name == "watch");
             if (!known)
             {
-                Log(run.Terminal, "warn", "unrecognized environment variable", name + "=" + value);
+                Log(run.Terminal, "warn", "unrecognized environment variable", name + "=" + run.Terminal.Variable(name));
             }
         }
 

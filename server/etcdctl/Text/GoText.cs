@@ -153,21 +153,15 @@ internal static class GoText
             digits = digits[1..];
         }
 
-        UInt128 magnitude = Magnitude("ParseInt", text, digits, radix);
-        UInt128 limit = (UInt128)long.MaxValue + (negative ? 1u : 0u);
-        if (magnitude > limit)
-        {
-            throw OutOfRange("ParseInt", text);
-        }
-
-        return negative ? (long)-(Int128)magnitude : (long)magnitude;
+        ulong limit = (ulong)long.MaxValue + (negative ? 1u : 0u);
+        ulong magnitude = Magnitude("ParseInt", text, digits, radix, limit);
+        return negative ? unchecked(-(long)magnitude) : (long)magnitude;
     }
 
     /// <summary>strconv.ParseUint; the message of the exception is Go's.</summary>
     public static ulong ParseUint(string text, int radix)
     {
-        UInt128 magnitude = Magnitude("ParseUint", text, text, radix);
-        return magnitude > ulong.MaxValue ? throw OutOfRange("ParseUint", text) : (ulong)magnitude;
+        return Magnitude("ParseUint", text, text, radix, ulong.MaxValue);
     }
 
     /// <summary>strconv.ParseBool; the message of the exception is Go's.</summary>
@@ -306,7 +300,7 @@ internal static class GoText
         return true;
     }
 
-    private static UInt128 Magnitude(string function, string text, string digits, int radix)
+    private static ulong Magnitude(string function, string text, string digits, int radix, ulong limit)
     {
         if (radix == 0)
         {
@@ -325,7 +319,9 @@ internal static class GoText
             throw new FormatException($"strconv.{function}: parsing {Quote(text)}: invalid syntax");
         }
 
-        UInt128 magnitude = 0;
+        // 128-bit numbers would do without the flag, but are compiled at start-up.
+        ulong magnitude = 0;
+        bool tooLarge = false;
         foreach (char c in digits)
         {
             int digit = char.IsAsciiDigit(c) ? c - '0' : char.IsAsciiLetter(c) ? (c | 0x20) - 'a' + 10 : 99;
@@ -334,13 +330,11 @@ internal static class GoText
                 throw new FormatException($"strconv.{function}: parsing {Quote(text)}: invalid syntax");
             }
 
-            if (magnitude <= ulong.MaxValue)
-            {
-                magnitude = (magnitude * (uint)radix) + (uint)digit;
-            }
+            tooLarge |= magnitude > (ulong.MaxValue - (uint)digit) / (uint)radix;
+            magnitude = unchecked((magnitude * (uint)radix) + (uint)digit);
         }
 
-        return magnitude;
+        return !tooLarge && magnitude <= limit ? magnitude : throw OutOfRange(function, text);
     }
 
     private static FormatException OutOfRange(string function, string text) =>

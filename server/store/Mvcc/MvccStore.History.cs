@@ -27,7 +27,8 @@ public sealed partial class MvccStore
 
     /// <summary>
     /// Hash of all changes up to a revision, 0 for the published one: equal on members, and on real etcds, at equal
-    /// revision and compact revision, however far a compaction has come. Any thread; reads all of bucket key.
+    /// revision and compact revision, however far a compaction has come. Below zero nothing has been, and that is hashed.
+    /// Any thread; reads all of bucket key.
     /// </summary>
     public StoreError HashKv(long revision, out HashKvResult result)
     {
@@ -35,7 +36,7 @@ public sealed partial class MvccStore
         {
             RecordReader reader = OpenReader(out KeyIndex index, out long current, out long compacted);
             long at = revision == 0 ? current : revision;
-            if (at > current || at < compacted)
+            if (at > current || (at < compacted && at >= 0))
             {
                 reader.Dispose();
                 result = default;

@@ -164,7 +164,7 @@ internal sealed partial class WatchShard
         {
             refusal = EmptyRangeReason;
         }
-        if (refusal is null && command.WatchId != 0 && stream.Watchers.ContainsKey(command.WatchId))
+        if (refusal is null && command.WatchId != 0 && stream.IsTaken(command.WatchId))
         {
             refusal = DuplicateIdReason;
         }
@@ -182,7 +182,7 @@ internal sealed partial class WatchShard
         long id = command.WatchId;
         if (id == 0)
         {
-            while (stream.Watchers.ContainsKey(stream.NextId))
+            while (stream.IsTaken(stream.NextId))
             {
                 stream.NextId++;
             }
@@ -192,6 +192,7 @@ internal sealed partial class WatchShard
         long start = command.StartRevision;
         if (start != 0 && start < _hub.Compacted)
         {
+            stream.Overtaken.Add(id);
             SendControl(stream, new WatchMessage(Header(0), id)
             {
                 Canceled = true,
@@ -228,8 +229,12 @@ internal sealed partial class WatchShard
         if (stream.Watchers.TryGetValue(id, out Watcher? watcher))
         {
             Remove(watcher);
-            SendControl(stream, new WatchMessage(Header(_hub.Published), id) { Canceled = true });
         }
+        else if (!stream.Overtaken.Remove(id))
+        {
+            return;
+        }
+        SendControl(stream, new WatchMessage(Header(_hub.Published), id) { Canceled = true });
     }
 
     /// <summary>The history that the watcher needs is gone. A full stream is told later.</summary>
@@ -242,6 +247,7 @@ internal sealed partial class WatchShard
             return;
         }
         Remove(watcher);
+        stream.Overtaken.Add(watcher.Id);
         SendControl(stream, new WatchMessage(Header(0), watcher.Id)
         {
             Canceled = true,

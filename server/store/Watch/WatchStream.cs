@@ -28,6 +28,12 @@ public sealed class WatchStream
 
     internal Dictionary<long, Watcher> Watchers { get; } = [];
 
+    /// <summary>
+    /// Ids of watches that compaction has ended. As in etcd they stay taken until the client cancels them, and that is
+    /// answered.
+    /// </summary>
+    internal HashSet<long> Overtaken { get; } = [];
+
     /// <summary>Watchers that wait for the output.</summary>
     internal List<Watcher> Paused { get; } = [];
 
@@ -130,6 +136,9 @@ public sealed class WatchStream
 
     /// <summary>Ends the stream and all its watches. The output is in use until <see cref="Completed"/>.</summary>
     public void Close() => _shard.Enqueue(new WatchCommand { Kind = WatchCommandKind.Close, Stream = this });
+
+    /// <summary>True for an id that no new watch can have.</summary>
+    internal bool IsTaken(long watchId) => Watchers.ContainsKey(watchId) || Overtaken.Contains(watchId);
 
     internal void Complete() => _completed.TrySetResult();
 }

@@ -110,4 +110,20 @@ public sealed class CompactionTests
         Assert.False(cursor.MoveNext());
         cursor.Dispose();
     }
+
+    [Fact]
+    public void Mnt05_a_hash_below_zero_is_over_nothing_and_one_below_the_compaction_is_refused()
+    {
+        using var rig = new StoreRig();
+        rig.Put("a", "1");
+        rig.Put("a", "2");
+        rig.Put("a", "3");
+        rig.Compact(3);
+        rig.FinishCompaction();
+        Assert.Equal(StoreError.Compacted, rig.Store.HashKv(2, out _));
+        Assert.Equal(StoreError.None, rig.Store.HashKv(3, out _));
+        Assert.Equal(StoreError.FutureRev, rig.Store.HashKv(5, out _));
+        Assert.Equal(StoreError.None, rig.Store.HashKv(-1, out HashKvResult nothing));
+        Assert.Equal(NaiveStore.HashOf([], 0, 0, []), nothing.Hash);
+    }
 }

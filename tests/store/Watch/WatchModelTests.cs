@@ -126,6 +126,9 @@ public class WatchModelTests
 
         public Dictionary<long, Client> Clients { get; } = [];
 
+        /// <summary>Ids of watches that compaction has ended, until they are canceled.</summary>
+        public HashSet<long> Overtaken { get; } = [];
+
         public int Read { get; set; }
     }
 
@@ -223,8 +226,9 @@ public class WatchModelTests
                 case 8 or 9:
                     Create(any);
                     break;
-                case 10 when any.Clients.Count > 0 && _random.Next(3) == 0:
-                    any.Stream.Cancel(any.Clients.Keys.Order().ElementAt(_random.Next(any.Clients.Count)));
+                case 10 when any.Clients.Count + any.Overtaken.Count > 0 && _random.Next(3) == 0:
+                    long[] ids = [.. any.Clients.Keys.Concat(any.Overtaken).Order()];
+                    any.Stream.Cancel(ids[_random.Next(ids.Length)]);
                     break;
                 case 11:
                     any.Output.Capacity = Pick(1, 2, 5, int.MaxValue);
@@ -407,7 +411,7 @@ public class WatchModelTests
                 Probe("refused");
                 Assert.Equal(-1, message.WatchId);
                 Assert.Equal("mvcc: duplicate watch ID provided on the WatchStream", message.CancelReason);
-                Assert.Contains(client.Request.WatchId, conversation.Clients.Keys);
+                Assert.Contains(client.Request.WatchId, conversation.Clients.Keys.Concat(conversation.Overtaken));
                 return;
             }
             if (client.Request.WatchId != 0)
@@ -424,11 +428,14 @@ public class WatchModelTests
         {
             Assert.Empty(message.Events);
             Assert.Equal("", message.CancelReason);
-            Assert.True(conversation.Clients.Remove(message.WatchId, out Client? client));
             if (message.CompactRevision == 0)
             {
+                Assert.True(conversation.Clients.Remove(message.WatchId) || conversation.Overtaken.Remove(message.WatchId));
                 return;
             }
+
+            Assert.True(conversation.Clients.Remove(message.WatchId, out Client? client));
+            Assert.True(conversation.Overtaken.Add(message.WatchId));
             Assert.Equal(0, message.Header.Revision);
             Assert.Equal(_store.CompactRevision, message.CompactRevision);
             Assert.True(client.Start < message.CompactRevision, "a watch that has not begun was canceled");

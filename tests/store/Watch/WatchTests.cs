@@ -186,6 +186,28 @@ public class WatchTests
     }
 
     [Fact]
+    public void Wch05_a_watch_that_compaction_has_ended_keeps_its_id_until_it_is_canceled()
+    {
+        var bench = new WatchBench();
+        for (int i = 0; i < 5; i++)
+        {
+            bench.Put("a");
+        }
+        bench.Store.Compact(4);
+        Assert.Equal(2, bench.Create("a", id: 3, start: 2).Count);
+        Assert.Equal(-1, Assert.Single(bench.Create("a", id: 3)).WatchId);
+
+        bench.Stream.Cancel(3);
+        WatchResponse canceled = Assert.Single(bench.PumpAndTake());
+        Assert.Equal((3L, true, 0L), (canceled.WatchId, canceled.Canceled, canceled.CompactRevision));
+        Assert.Equal(bench.Store.CurrentRevision, canceled.Header.Revision);
+
+        bench.Stream.Cancel(3);
+        Assert.Empty(bench.PumpAndTake());
+        Assert.Equal(3, Assert.Single(bench.Create("a", id: 3)).WatchId);
+    }
+
+    [Fact]
     public void Wch06_a_slow_watch_that_a_compaction_overtakes_is_told_so()
     {
         var bench = new WatchBench(new WatchOptions { RingRevisionsMax = 2 });

@@ -75,12 +75,22 @@ public sealed partial class EtcdNode : IPeerOwner
         var node = new EtcdNode(config, disk, log, clock, start, peers, tokens) { ClientTls = clientTls, PeerTls = peerTls };
         try
         {
+            if (config.InitialCorruptCheck && !start.IsNew)
+            {
+                node._corruption?.CheckBeforeStart();
+            }
+
             node.StartPeers();
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or StartRefusedException)
         {
             node.State.Dispose();
             start.Wal.Dispose();
+            if (e is StartRefusedException)
+            {
+                throw;
+            }
+
             throw new StartRefusedException($"cannot listen on the peer address: {e.Message}", e);
         }
 

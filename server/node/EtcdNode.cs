@@ -7,6 +7,7 @@ using Perf.Node.Cluster;
 using Perf.Node.Compaction;
 using Perf.Node.Config;
 using Perf.Node.Consensus;
+using Perf.Node.Corruption;
 using Perf.Node.Logging;
 using Perf.Node.Peers;
 using Perf.Node.Security;
@@ -42,6 +43,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     private readonly SnapshotKeeper _snapshots;
     private readonly Housekeeper _housekeeper;
     private readonly AutoCompactor? _autoCompactor;
+    private readonly CorruptionCheck? _corruption;
     private int _preparingSegment;
     private int _stopping;
 
@@ -75,6 +77,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         _snapshots = new SnapshotKeeper(config, disk, log, Pipeline, start.Wal, start.Snapshot?.Metadata);
         _housekeeper = new Housekeeper(this);
         _autoCompactor = CreateAutoCompactor();
+        _corruption = peers is null ? null : new CorruptionCheck(this, peers);
         _heart = new Heart(TimeSpan.FromMilliseconds(config.HeartbeatMs), HousekeepingInterval, Pipeline.Tick, OnHousekeeping);
     }
 
@@ -389,6 +392,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             GiveUpStalledLeadership();
             _housekeeper.Turn(now);
             _autoCompactor?.Turn();
+            _corruption?.Turn(now);
             _snapshots.Turn();
         }
         catch (Exception e)

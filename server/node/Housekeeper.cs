@@ -5,6 +5,7 @@ using Perf.Store.Apply;
 using Perf.Store.Commands;
 using Perf.Store.Lease;
 using Perf.Store.Membership;
+using Perf.Store.Mvcc;
 
 namespace Perf.Node;
 
@@ -29,6 +30,7 @@ internal sealed class Housekeeper
     private int _publishing;
     private int _versioning;
     private int _compacting;
+    private int _hashing;
     private long _nextSecond;
     private long _nextVersion;
     private ulong _committedSeen;
@@ -75,6 +77,11 @@ internal sealed class Housekeeper
     /// <summary>What an applied entry asks for.</summary>
     public void Attention(ApplyEffects effects)
     {
+        if (effects.HasFlag(ApplyEffects.CompactionScheduled) && _node.Config.CompactHashCheck)
+        {
+            HashCompaction();
+        }
+
         if (effects.HasFlag(ApplyEffects.CompactionScheduled) && Interlocked.Exchange(ref _compacting, 1) == 0)
         {
             _compaction.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
@@ -94,9 +101,50 @@ internal sealed class Housekeeper
         _node.Pipeline.CommitLoop.RetryAfterFull();
     }
 
+    /// <summary>
+    /// Apply thread: has the hash taken that the members compare. It reads what the compaction is about to delete, so
+    /// the deleting waits for it.
+    /// </summary>
+    private void HashCompaction()
+    {
+        (long before, long revision) = Machine.Kv.NewestCompaction;
+        Interlocked.Increment(ref _hashing);
+
+        // Behind the publication of the entry that is being applied.
+        _node.Pipeline.OnApply(() => ThreadPool.UnsafeQueueUserWorkItem(
+            _ =>
+            {
+                try
+                {
+                    HashKvResult hash = Machine.Kv.HashCompaction(before, revision);
+                    _node.CompactionHashes.Add(hash);
+                    _node.Log.Info(
+                        "storing new hash",
+                        ("hash", hash.Hash),
+                        ("revision", hash.Revision),
+                        ("compact-revision", hash.CompactRevision));
+                }
+                catch (Exception e) when (e is not OutOfMemoryException)
+                {
+                    _node.Log.Warn("failed to take the hash of a compaction", ("revision", revision), ("error", e));
+                }
+                finally
+                {
+                    Interlocked.Decrement(ref _hashing);
+                }
+            },
+            null));
+    }
+
     /// <summary>Apply thread: a piece of the compaction, then a pause for the others.</summary>
     private void CompactStep()
     {
+        if (Volatile.Read(ref _hashing) > 0)
+        {
+            _compaction.Change(_node.Config.CompactionSleepInterval, Timeout.InfiniteTimeSpan);
+            return;
+        }
+
         if (Machine.Kv.CompactStep(_node.Config.CompactionBatchLimit))
         {
             _compaction.Change(_node.Config.CompactionSleepInterval, Timeout.InfiniteTimeSpan);

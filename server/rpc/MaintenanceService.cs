@@ -127,7 +127,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
         HashKvResult result = default;
         if (error == StoreError.None)
         {
-            error = node.State.Machine.Kv.HashKv(request.Revision, out result);
+            error = node.HashByRevision(request.Revision, out result);
         }
 
         if (error != StoreError.None)

@@ -329,7 +329,7 @@ internal sealed class PeerRequests(EtcdNode node, PeerTransport transport)
             return;
         }
 
-        StoreError error = node.State.Machine.Kv.HashKv(revision, out HashKvResult result);
+        StoreError error = node.HashByRevision(revision, out HashKvResult result);
         if (error != StoreError.None)
         {
             string reason = error == StoreError.Compacted

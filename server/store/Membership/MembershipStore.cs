@@ -225,6 +225,13 @@ public sealed class MembershipStore
     }
 
     /// <summary>
+    /// The members as the buckets have them: what is known at a start, before the log has been read up to where it
+    /// was. Throws <see cref="InvalidDataException"/> for a record that is none.
+    /// </summary>
+    public IReadOnlyList<Member> Recorded() =>
+        [.. _buckets.List(Buckets.Members).Select(record => Member.Parse(record.Value, out _))];
+
+    /// <summary>
     /// Makes the buckets agree with the table, once, when the replay has reached the entry that the buckets stand
     /// at. A member's name that only the bucket knows is kept (a bootstrap entry carries it, the v2 store does not).
     /// Returns how many records were put right.

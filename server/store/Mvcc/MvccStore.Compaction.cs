@@ -9,12 +9,16 @@ public sealed partial class MvccStore
     private long _finishedCompact = -1;
     private bool _compactPending;
     private int _compactOffset;
+    private long _compactedBefore = -1;
 
     /// <summary>A compaction was applied whose work is not done yet. Apply thread.</summary>
     public bool CompactionPending => _compactPending;
 
     /// <summary>Newest compact revision whose work is done, -1 when there is none. Apply thread.</summary>
     public long FinishedCompactRevision => _finishedCompact;
+
+    /// <summary>The newest compaction and the one before it, -1 when there was none. Apply thread.</summary>
+    public (long Before, long Revision) NewestCompaction => (_compactedBefore, _compacted);
 
     /// <summary>
     /// Applies a compaction: from the next publication on, nothing below the revision can be read. The work is left
@@ -32,6 +36,7 @@ public sealed partial class MvccStore
         {
             return StoreError.FutureRev;
         }
+        _compactedBefore = _compacted;
         _compacted = compaction.Revision;
         _compactPending = true;
         _compactOffset = 0;

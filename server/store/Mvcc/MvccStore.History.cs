@@ -54,6 +54,18 @@ public sealed partial class MvccStore
         }
     }
 
+    /// <summary>
+    /// The hash that a compaction at a revision compares members by: as of that revision, above the compaction
+    /// <paramref name="before"/> it. To be taken after the compaction is published and before any step of its work.
+    /// Any thread.
+    /// </summary>
+    public HashKvResult HashCompaction(long before, long revision)
+    {
+        RecordReader reader = OpenReader(out KeyIndex index, out long current, out long _);
+        using var cursor = new HistoryCursor(reader, 0, revision);
+        return new HashKvResult(HashRecords(cursor, index, revision, before), before, revision, current);
+    }
+
     private static uint HashRecords(HistoryCursor cursor, KeyIndex index, long at, long compacted)
     {
         bool keepsAny = HasLiveKey(index, at);

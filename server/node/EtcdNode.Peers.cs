@@ -40,6 +40,9 @@ public sealed partial class EtcdNode : IPeerOwner
     public IReadOnlyList<(ulong Id, TimeSpan RoundTrip)> PeerRoundTrips =>
         [.. (_peers?.Peers ?? []).Select(p => (p.Id, p.RoundTrip))];
 
+    /// <summary>The last measured round trip to a member; zero where none was.</summary>
+    public TimeSpan RoundTrip(ulong id) => _peers?.Find(id)?.RoundTrip ?? TimeSpan.Zero;
+
     void IPeerOwner.Receive(InboundMessage message) => Pipeline.Receive(message);
 
     void IPeerOwner.ReportUnreachable(ulong id) => Pipeline.OnCore(core => core.ReportUnreachable(id));

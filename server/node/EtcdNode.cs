@@ -277,7 +277,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         V2Snapshot? v2 = start.Snapshot is null
             ? null
             : new V2Snapshot(start.Snapshot.Metadata.Index, start.Snapshot.Data);
-        return MemberState.Open(
+        MemberState state = MemberState.Open(
             Config,
             backend,
             MemberId,
@@ -289,6 +289,34 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             (count, work) => Parallel.For(0, count, work),
             parts,
             WakeWatches);
+        try
+        {
+            RefuseV2Content(state);
+            return state;
+        }
+        catch
+        {
+            state.Dispose();
+            _start.Wal.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>--v2-deprecation: what users have put into the v2 store stands in the way of giving it up.</summary>
+    private void RefuseV2Content(MemberState state)
+    {
+        if (!state.Machine.V2.HasUserContent)
+        {
+            return;
+        }
+
+        if (Config.V2Deprecation is not ("not-yet" or "write-only-skip-check"))
+        {
+            throw new StartRefusedException(
+                $"detected disallowed custom content in v2store for stage --v2-deprecation={Config.V2Deprecation}");
+        }
+
+        Log.Warn("detected custom v2store content. Etcd v3.5 is the last version allowing to access it using API v2. Please remove the content.");
     }
 
     /// <summary>A directory that a newer version has written is not ours to go on with (FORMATS A.8).</summary>

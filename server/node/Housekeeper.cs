@@ -21,11 +21,15 @@ internal sealed class Housekeeper
     /// <summary>How often the leader asks for the members' versions (etcd's monitorVersionInterval).</summary>
     private const int VersionSeconds = 4;
 
+    /// <summary>How often the leader has v2 keys expire (etcd's SyncTicker).</summary>
+    private const int SyncMs = 500;
+
     private readonly EtcdNode _node;
     private readonly long[] _expired = new long[RevokesMax];
     private readonly LeaseCheckpoint[] _checkpoints = new LeaseCheckpoint[1000];
     private readonly Timer _compaction;
     private readonly long _secondTicks;
+    private readonly long _syncTicks;
     private int _revoking;
     private int _publishing;
     private int _versioning;
@@ -33,12 +37,14 @@ internal sealed class Housekeeper
     private int _hashing;
     private long _nextSecond;
     private long _nextVersion;
+    private long _nextSync;
     private ulong _committedSeen;
 
     public Housekeeper(EtcdNode node)
     {
         _node = node;
         _secondTicks = node.ToTicks(TimeSpan.FromSeconds(1));
+        _syncTicks = node.ToTicks(TimeSpan.FromMilliseconds(SyncMs));
         _compaction = new Timer(_ => node.Pipeline.OnApply(CompactStep));
     }
 
@@ -53,6 +59,11 @@ internal sealed class Housekeeper
         {
             RevokeExpired();
             ProposeCheckpoints();
+            if (now >= _nextSync && Machine.V2.HasTtlKeys)
+            {
+                _nextSync = now + _syncTicks;
+                _node.SyncV2();
+            }
         }
 
         if (Machine.Kv.CompactionPending && Interlocked.Exchange(ref _compacting, 1) == 0)

@@ -7,6 +7,7 @@ using Perf.Rpc.Http;
 using Perf.Rpc.Http.Gateway;
 using Perf.Rpc.Http.Health;
 using Perf.Rpc.Http.Metrics;
+using Perf.Rpc.Http.V2;
 using Perf.Rpc.InProcess;
 using Perf.Rpc.Reflection;
 
@@ -44,7 +45,12 @@ public sealed class ClientListener : IAsyncDisposable
         local.Router = router;
         var health = new HealthChecks(node);
         JsonGateway? gateway = node.Config.EnableGrpcGateway ? new JsonGateway(node, router) : null;
-        var http = new ClientHttp(node, health, new MetricsPage(node, router, health), gateway);
+        V2Http? v2 = node.Config.EnableV2
+            ? new V2Http(node, node.Config.EnableV2V3.Length > 0
+                ? new V2OverV3(local, node.Config.EnableV2V3)
+                : new ReplicatedV2(node))
+            : null;
+        var http = new ClientHttp(node, health, new MetricsPage(node, router, health), gateway, v2);
         _server = new GrpcServer(
             new GrpcServerOptions
             {

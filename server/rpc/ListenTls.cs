@@ -5,7 +5,7 @@ using Perf.Node.Security;
 namespace Perf.Rpc;
 
 /// <summary>The member's TLS towards clients, as the transport wants it.</summary>
-internal static class ListenTls
+public static class ListenTls
 {
     public static bool IsSecure(Uri url) => url.Scheme is "https" or "unixs";
 

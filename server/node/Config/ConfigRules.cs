@@ -114,9 +114,9 @@ internal static class ConfigRules
             throw new ConfigException("both --discovery-token and --discovery-endpoints must be set");
         }
 
-        if (config.Proxy.Mode != "off")
+        if (config.EnableV2 && config.V2Deprecation != "not-yet")
         {
-            throw new ConfigException($"--proxy={config.Proxy.Mode}: this server is no v2 proxy, only 'off' is served");
+            throw new ConfigException($"--enable-v2 and --v2-deprecation={config.V2Deprecation} are mutually exclusive");
         }
     }
 

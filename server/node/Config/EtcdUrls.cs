@@ -4,7 +4,7 @@ using System.Net.Sockets;
 namespace Perf.Node.Config;
 
 /// <summary>Lists of URLs as etcd's flags carry them, and what may be bound or told to others.</summary>
-internal static class EtcdUrls
+public static class EtcdUrls
 {
     /// <summary>Reads "http://a:1,http://b:2": trimmed, sorted, each once. Throws <see cref="FormatException"/>.</summary>
     public static IReadOnlyList<string> Parse(string text)

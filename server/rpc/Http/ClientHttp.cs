@@ -6,12 +6,14 @@ using Perf.Node;
 using Perf.Rpc.Http.Gateway;
 using Perf.Rpc.Http.Health;
 using Perf.Rpc.Http.Metrics;
+using Perf.Rpc.Http.V2;
 using Perf.Store.Membership;
 
 namespace Perf.Rpc.Http;
 
 /// <summary>Plain HTTP on the client port.</summary>
-internal sealed class ClientHttp(EtcdNode node, HealthChecks health, MetricsPage metrics, JsonGateway? gateway)
+internal sealed class ClientHttp(
+    EtcdNode node, HealthChecks health, MetricsPage metrics, JsonGateway? gateway, V2Http? v2)
 {
     private readonly HttpGate _gate = new(node.Config);
 
@@ -24,6 +26,7 @@ internal sealed class ClientHttp(EtcdNode node, HealthChecks health, MetricsPage
 
         string path = context.Request.Path.Value ?? "";
         return gateway is not null && JsonGateway.Owns(path) ? gateway.ServeAsync(context)
+            : v2 is not null && V2Http.Owns(path) ? v2.ServeAsync(context)
             : TryServeMonitoring(context, path, out Task serving) ? serving
             : path switch
             {

@@ -1,3 +1,4 @@
+using System.Security.Cryptography.X509Certificates;
 using Google.Protobuf;
 using Perf.Grpc;
 
@@ -19,10 +20,31 @@ internal sealed class LocalClient
     /// One request, one answer. Throws <see cref="RpcException"/>: as in etcd, whose recipes run over its client, only
     /// the text tells what a call came to; the code is Unknown but for cancellation.
     /// </summary>
-    public async Task<T> CallAsync<T>(string path, IMessage request, ServerCall caller, CancellationToken cancelled)
+    public Task<T> CallAsync<T>(string path, IMessage request, ServerCall caller, CancellationToken cancelled)
+        where T : IMessage<T>, new() => CallAsync<T>(
+            path, request, Headers(caller), caller.ClientCertificate, cancelled);
+
+    /// <summary>The same in nobody's name.</summary>
+    public Task<T> CallAsync<T>(string path, IMessage request, CancellationToken cancelled)
+        where T : IMessage<T>, new() => CallAsync<T>(path, request, _ => null, null, cancelled);
+
+    /// <summary>Watches until the answer is disposed.</summary>
+    public LocalWatch Watch(Etcdserverpb.WatchCreateRequest request, ServerCall caller) =>
+        LocalWatch.Start(Method("/etcdserverpb.Watch/Watch"), request, Headers(caller), caller.Cancelled, caller.ClientCertificate);
+
+    /// <summary>The same in nobody's name.</summary>
+    public LocalWatch Watch(Etcdserverpb.WatchCreateRequest request, CancellationToken cancelled) =>
+        LocalWatch.Start(Method("/etcdserverpb.Watch/Watch"), request, _ => null, cancelled, null);
+
+    private async Task<T> CallAsync<T>(
+        string path,
+        IMessage request,
+        Func<string, string?> header,
+        X509Certificate2? certificate,
+        CancellationToken cancelled)
         where T : IMessage<T>, new()
     {
-        var call = new InProcessCall(Method(path), Headers(caller), cancelled, caller.ClientCertificate);
+        var call = new InProcessCall(Method(path), header, cancelled, certificate);
         await call.RunAsync(request.ToByteArray()).ConfigureAwait(false);
         if (call.Status != StatusCode.OK)
         {
@@ -36,10 +58,6 @@ internal sealed class LocalClient
         answer.MergeFrom(call.Written.WrittenSpan);
         return answer;
     }
-
-    /// <summary>Watches until the answer is disposed.</summary>
-    public LocalWatch Watch(Etcdserverpb.WatchCreateRequest request, ServerCall caller) =>
-        LocalWatch.Start(Method("/etcdserverpb.Watch/Watch"), request, Headers(caller), caller);
 
     private GrpcMethod Method(string path) =>
         Router.TryFind(path, out GrpcMethod? method) ? method : throw new InvalidOperationException(path);

@@ -21,10 +21,14 @@ internal sealed class LocalWatch : InProcessCall, IAsyncDisposable
     }
 
     public static LocalWatch Start(
-        GrpcMethod method, WatchCreateRequest request, Func<string, string?> header, ServerCall caller)
+        GrpcMethod method,
+        WatchCreateRequest request,
+        Func<string, string?> header,
+        CancellationToken cancelled,
+        X509Certificate2? certificate)
     {
         var watch = new LocalWatch(
-            method, header, CancellationTokenSource.CreateLinkedTokenSource(caller.Cancelled), caller.ClientCertificate);
+            method, header, CancellationTokenSource.CreateLinkedTokenSource(cancelled), certificate);
         watch._serving = watch.ServeAsync(new WatchRequest { CreateRequest = request });
         return watch;
     }

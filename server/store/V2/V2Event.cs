@@ -23,18 +23,18 @@ public sealed class V2NodeView
     public required string Key { get; init; }
 
     /// <summary>The value of a file; null for a directory.</summary>
-    public string? Value { get; internal set; }
+    public string? Value { get; set; }
 
-    public bool IsDirectory { get; internal set; }
+    public bool IsDirectory { get; set; }
 
     /// <summary>When it goes, unix nanoseconds; 0 = never.</summary>
-    public long ExpireUnixNanos { get; internal set; }
+    public long ExpireUnixNanos { get; set; }
 
     /// <summary>Seconds left, rounded up, when the view was made; 0 = never.</summary>
-    public long TtlSeconds { get; internal set; }
+    public long TtlSeconds { get; set; }
 
     /// <summary>Children of a listed directory; null when not listed.</summary>
-    public IReadOnlyList<V2NodeView>? Nodes { get; internal set; }
+    public IReadOnlyList<V2NodeView>? Nodes { get; set; }
 
     public ulong ModifiedIndex { get; init; }
 
@@ -121,13 +121,13 @@ public sealed class V2Event
     public required V2NodeView Node { get; init; }
 
     /// <summary>The node as it was before; null for something new.</summary>
-    public V2NodeView? PrevNode { get; internal set; }
+    public V2NodeView? PrevNode { get; set; }
 
     /// <summary>The store's index when the event was made.</summary>
-    public ulong EtcdIndex { get; internal set; }
+    public ulong EtcdIndex { get; set; }
 
     /// <summary>A refresh of the TTL alone: kept in the history, told to nobody.</summary>
-    public bool IsRefresh { get; internal set; }
+    public bool IsRefresh { get; set; }
 
     /// <summary>The index under which the history knows it.</summary>
     public ulong Index => Node.ModifiedIndex;
@@ -147,13 +147,11 @@ public sealed class V2Event
             PrevNode.AppendJson(text, keyPrefix.Length);
         }
 
-        if (IsRefresh)
-        {
-            text.Append(",\"refresh\":true");
-        }
-
         return text.Append('}').ToString();
     }
+
+    /// <summary>The event without its nodes, for those who know what they wrote.</summary>
+    public string ActionJson() => $"{{\"action\":\"{ActionName(Action)}\"}}";
 
     private static string ActionName(V2Action action) => action switch
     {

@@ -1,7 +1,7 @@
 namespace Perf.Store.V2;
 
 /// <summary>Slash-separated paths of the v2 key space.</summary>
-internal static class V2Path
+public static class V2Path
 {
     /// <summary>The shortest equal absolute path: no empty, "." or ".." element, no slash at the end but for "/".</summary>
     public static string Clean(string path)

@@ -18,6 +18,9 @@ public sealed partial class V2Store
     private readonly Lock _gate = new();
     private readonly TimeProvider _clock;
     private readonly SortedSet<V2Node> _expiring = new(ExpiryOrder.Instance);
+    private readonly V2Statistics _statistics = new();
+    private readonly V2Watchers _watchers;
+    private readonly List<string> _removedPaths = [];
     private V2History _history = new();
     private V2Node _root;
     private ulong _currentIndex;
@@ -26,12 +29,10 @@ public sealed partial class V2Store
     public V2Store(TimeProvider clock)
     {
         _clock = clock;
+        _watchers = new V2Watchers(_gate);
         _root = V2Node.Directory("/", 0, null, 0);
         AddNamespaces();
     }
-
-    /// <summary>Called on the changing thread, outside the store's lock, after each change that watchers may see.</summary>
-    public Action<V2Event>? Changed { get; set; }
 
     /// <summary>Number of changes so far.</summary>
     public ulong CurrentIndex
@@ -75,12 +76,14 @@ public sealed partial class V2Store
         _ = sorted; // Children are always in order; the parameter is the request's.
         lock (_gate)
         {
-            if (!TryFind(path, out var node, out var error))
+            bool isFound = TryFind(path, out var node, out var error);
+            _statistics.Count(V2Action.Get, !isFound);
+            if (!isFound)
             {
                 return error!;
             }
 
-            var view = new V2NodeView { Key = path, ModifiedIndex = node.ModifiedIndex, CreatedIndex = node.CreatedIndex };
+            var view = new V2NodeView { Key = path, ModifiedIndex = node!.ModifiedIndex, CreatedIndex = node.CreatedIndex };
             FillView(view, node, listChildren: true, recursive);
             return new V2Event { Action = V2Action.Get, Node = view, EtcdIndex = _currentIndex };
         }
@@ -89,11 +92,13 @@ public sealed partial class V2Store
     /// <summary>Makes a node (and its missing parents); refused when there is one.
     /// <paramref name="unique"/>: under the path, named by the next index, so that names sort by age.</summary>
     public V2Result Create(string path, bool directory, string value, bool unique, long expireUnixNanos) =>
-        Tell(Locked(() => InternalCreate(path, directory, value, unique, replace: false, expireUnixNanos, V2Action.Create)));
+        Change(
+            V2Action.Create,
+            () => InternalCreate(path, directory, value, unique, replace: false, expireUnixNanos, V2Action.Create));
 
     /// <summary>Makes a node or replaces a file. <paramref name="refresh"/>: keeps the value, sets the TTL only.</summary>
     public V2Result Set(string path, bool directory, string value, long expireUnixNanos, bool refresh = false) =>
-        Tell(Locked(() =>
+        Change(V2Action.Set, () =>
         {
             bool found = TryFind(path, out var previous, out var error);
             if (!found && (error!.Code != V2ErrorCode.KeyNotFound || refresh))
@@ -121,11 +126,11 @@ public sealed partial class V2Store
             }
 
             return result;
-        }));
+        });
 
     /// <summary>Changes value and TTL of a file that is there.</summary>
     public V2Result Update(string path, string value, long expireUnixNanos, bool refresh = false) =>
-        Tell(Locked(() =>
+        Change(V2Action.Update, () =>
         {
             path = V2Path.Clean(path);
             if (IsReadOnly(path))
@@ -138,19 +143,22 @@ public sealed partial class V2Store
                 return error!;
             }
 
-            // etcd refuses directories here, also when only their TTL was to change.
+            // etcd 3.5 refuses directories here, also when only their TTL was to change; and then by accident as a failure
+            // of its own.
             if (node.IsDirectory)
             {
-                return new V2Error(V2ErrorCode.NotFile, path, _currentIndex);
+                return value.Length > 0
+                    ? new V2Error(V2ErrorCode.NotFile, path, _currentIndex)
+                    : new V2Error(V2ErrorCode.RaftInternal, $"nodePath {path} : Not a file ()", 0);
             }
 
             return Write(node, V2Action.Update, refresh ? node.Value : value, expireUnixNanos, refresh);
-        }));
+        });
 
     /// <summary>Writes a file whose present value and/or index are as given (empty and 0 match anything).</summary>
     public V2Result CompareAndSwap(
         string path, string prevValue, ulong prevIndex, string value, long expireUnixNanos, bool refresh = false) =>
-        Tell(Locked(() =>
+        Change(V2Action.CompareAndSwap, () =>
         {
             path = V2Path.Clean(path);
             if (IsReadOnly(path))
@@ -164,12 +172,12 @@ public sealed partial class V2Store
             }
 
             return Write(node, V2Action.CompareAndSwap, refresh ? node.Value : value, expireUnixNanos, refresh);
-        }));
+        });
 
     /// <summary>Removes a node; a directory only with <paramref name="directory"/>, a full one only with
     /// <paramref name="recursive"/>.</summary>
     public V2Result Delete(string path, bool directory, bool recursive) =>
-        Tell(Locked(() =>
+        Change(V2Action.Delete, () =>
         {
             path = V2Path.Clean(path);
             if (IsReadOnly(path))
@@ -193,11 +201,11 @@ public sealed partial class V2Store
             }
 
             return RemoveAndTell(node, V2Action.Delete);
-        }));
+        });
 
     /// <summary>Removes a file whose present value and/or index are as given.</summary>
     public V2Result CompareAndDelete(string path, string prevValue, ulong prevIndex) =>
-        Tell(Locked(() =>
+        Change(V2Action.CompareAndDelete, () =>
         {
             path = V2Path.Clean(path);
             if (!TryFind(path, out var node, out var error) || !TryMatch(node, path, prevValue, prevIndex, out error))
@@ -206,26 +214,63 @@ public sealed partial class V2Store
             }
 
             return RemoveAndTell(node, V2Action.CompareAndDelete);
-        }));
+        });
 
     /// <summary>Removes everything whose time is at or before the cutoff, earliest first.</summary>
     public void DeleteExpired(long cutoffUnixNanos)
     {
         while (true)
         {
-            var result = Locked(() =>
+            lock (_gate)
             {
-                var node = _expiring.Min;
-                return node is null || node.ExpireUnixNanos > cutoffUnixNanos
-                    ? default
-                    : RemoveAndTell(node, V2Action.Expire);
-            });
-            if (result.Event is null)
+                if (_expiring.Min is not { } node || node.ExpireUnixNanos > cutoffUnixNanos)
+                {
+                    return;
+                }
+
+                Change(V2Action.Expire, () => RemoveAndTell(node, V2Action.Expire));
+            }
+        }
+    }
+
+    /// <summary>
+    /// Waits for what happens to a path, from an index on (0: from now). With an index of the past, what the history
+    /// still has comes at once; what it has no longer is refused. Dispose the watcher when done.
+    /// </summary>
+    public V2Error? Watch(string path, bool recursive, bool stream, ulong sinceIndex, out V2Watcher? watcher)
+    {
+        lock (_gate)
+        {
+            string key = V2Path.Clean(path);
+            watcher = null;
+            ulong since = sinceIndex == 0 ? _currentIndex + 1 : sinceIndex;
+            V2Result past = _history.Scan(key, recursive, since);
+            if (past.Error is not null)
             {
-                return;
+                return past.Error with { Index = _currentIndex };
             }
 
-            Changed?.Invoke(result.Event);
+            watcher = new V2Watcher(_watchers, key, recursive, stream, since, _currentIndex);
+            if (past.Event is not null)
+            {
+                // As in etcd: what comes from the history is the only event, also of a stream.
+                watcher.TryAdd(past.Event);
+            }
+            else
+            {
+                _watchers.AddLocked(watcher);
+            }
+
+            return null;
+        }
+    }
+
+    /// <summary>Operations since the start and watchers now, as GET /v2/stats/store tells them.</summary>
+    public string StatisticsJson()
+    {
+        lock (_gate)
+        {
+            return _statistics.ToJson(_watchers.Count);
         }
     }
 
@@ -239,29 +284,26 @@ public sealed partial class V2Store
         }
     }
 
-    private V2Result Locked(Func<V2Result> change)
+    /// <summary>Does a change and, before anybody else looks, puts it into the history and tells the watchers.</summary>
+    private V2Result Change(V2Action action, Func<V2Result> change)
     {
         lock (_gate)
         {
+            _removedPaths.Clear();
             var result = change();
+            _statistics.Count(action, result.Error is not null);
             if (result.Event is not null)
             {
                 result.Event.EtcdIndex = _currentIndex;
                 _history.Add(result.Event);
+                if (!result.Event.IsRefresh)
+                {
+                    _watchers.TellLocked(result.Event, _removedPaths);
+                }
             }
 
             return result;
         }
-    }
-
-    private V2Result Tell(V2Result result)
-    {
-        if (result.Event is { IsRefresh: false } change)
-        {
-            Changed?.Invoke(change);
-        }
-
-        return result;
     }
 
     private V2Result InternalCreate(
@@ -361,8 +403,24 @@ public sealed partial class V2Store
         var previous = View(node, recursive: false);
         var view = new V2NodeView { Key = node.Path, ModifiedIndex = _currentIndex, CreatedIndex = node.CreatedIndex };
         view.IsDirectory = node.IsDirectory;
+        if (_watchers.Count > 0)
+        {
+            NoteRemoved(node);
+        }
+
         Unlink(node);
         return new V2Event { Action = action, Node = view, PrevNode = previous };
+    }
+
+    /// <summary>Whose watchers are told of a removal: everything below, then the node.</summary>
+    private void NoteRemoved(V2Node node)
+    {
+        foreach (var child in node.Children?.Values ?? Enumerable.Empty<V2Node>())
+        {
+            NoteRemoved(child);
+        }
+
+        _removedPaths.Add(node.Path);
     }
 
     /// <summary>Takes a node and all below it out of the tree and out of the expiry order.</summary>

@@ -98,12 +98,13 @@ public sealed class V2StoreTests
 
         _clock.Advance(TimeSpan.FromMinutes(1));
         Assert.NotNull(_store.Get("/1/dir/soon", false, false).Event);
-        var told = new List<V2Event>();
-        _store.Changed = told.Add;
+        using V2Watcher watcher = Watch("/1/dir", recursive: true);
         _store.DeleteExpired(Now - (45 * Second));
 
-        Assert.Equal("/1/dir/soon", Assert.Single(told).Node.Key);
-        Assert.Equal(V2Action.Expire, told[0].Action);
+        Assert.True(watcher.Events.TryRead(out V2Event? told));
+        Assert.Equal("/1/dir/soon", told.Node.Key);
+        Assert.Equal(V2Action.Expire, told.Action);
+        Assert.False(watcher.Events.TryRead(out _));
         Assert.True(_store.HasTtlKeys);
         _store.DeleteExpired(Now);
         Assert.False(_store.HasTtlKeys);
@@ -125,12 +126,11 @@ public sealed class V2StoreTests
     public void A_refresh_keeps_the_value_and_is_told_to_nobody()
     {
         _store.Set("/1/a", false, "v", Now + Second);
-        var told = new List<V2Event>();
-        _store.Changed = told.Add;
+        using V2Watcher watcher = Watch("/1/a", recursive: false);
 
         _store.Set("/1/a", false, "ignored", Now + (9 * Second), refresh: true);
 
-        Assert.Empty(told);
+        Assert.False(watcher.Events.TryRead(out _));
         Assert.Equal("v", _store.Get("/1/a", false, false).Event!.Node.Value);
         Assert.Null(_store.ScanHistory("/1/a", false, 2).Event);
         Refused(_store.Set("/1/none", false, "", 0, refresh: true), V2ErrorCode.KeyNotFound, "/1/none");
@@ -149,6 +149,63 @@ public sealed class V2StoreTests
         Assert.Null(_store.ScanHistory("/1/none", false, 2).Event);
         Assert.Equal(default, _store.ScanHistory("/1", true, 5000));
         Refused(_store.ScanHistory("/1", true, 1), V2ErrorCode.EventIndexCleared, "the requested history has been cleared [2/1]");
+    }
+
+    [Fact]
+    public void A_watcher_sees_its_path_a_recursive_one_everything_below_that_is_not_hidden()
+    {
+        using V2Watcher one = Watch("/1/dir/a", recursive: false);
+        using V2Watcher all = Watch("/1/dir", recursive: true);
+        using V2Watcher hidden = Watch("/1/dir/_h", recursive: true);
+
+        _store.Set("/1/dir/a", false, "1", 0);
+        _store.Set("/1/dir/b", false, "2", 0);
+        _store.Set("/1/dir/_h/c", false, "3", 0);
+        _store.Set("/1/other", false, "4", 0);
+
+        Assert.Equal(["/1/dir/a"], Keys(one));
+        Assert.Equal(["/1/dir/a", "/1/dir/b"], Keys(all));
+        Assert.Equal(["/1/dir/_h/c"], Keys(hidden));
+    }
+
+    [Fact]
+    public void Whoever_watches_below_a_removed_directory_is_told()
+    {
+        _store.Set("/1/dir/sub/a", false, "1", 0);
+        using V2Watcher below = Watch("/1/dir/sub/a", recursive: false, stream: false);
+
+        _store.Delete("/1/dir", directory: true, recursive: true);
+
+        Assert.Equal(["/1/dir"], Keys(below));
+        Assert.True(below.Events.Completion.IsCompleted);
+    }
+
+    [Fact]
+    public void A_watcher_that_lets_events_lie_is_dropped_and_one_that_does_not_stream_ends_after_one()
+    {
+        using V2Watcher slow = Watch("/1", recursive: true);
+        using V2Watcher once = Watch("/1", recursive: true, stream: false);
+        for (int i = 0; i < V2Watcher.EventsMax + 5; i++)
+        {
+            _store.Set("/1/k", false, "v", 0);
+        }
+
+        Assert.Equal(V2Watcher.EventsMax, Keys(slow).Count);
+        Assert.True(slow.Events.Completion.IsCompleted);
+        Assert.Single(Keys(once));
+        Assert.Contains("\"watchers\":0", _store.StatisticsJson(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_watch_of_the_past_gives_what_the_history_has()
+    {
+        _store.Set("/1/a", false, "1", 0);
+        _store.Set("/1/a", false, "2", 0);
+
+        Assert.Null(_store.Watch("/1/a", false, false, 1, out V2Watcher? watcher));
+        Assert.True(watcher!.Events.TryRead(out V2Event? first));
+        Assert.Equal("1", first.Node.Value);
+        Assert.Equal(2ul, watcher.StartIndex);
     }
 
     [Fact]
@@ -322,5 +379,22 @@ public sealed class V2StoreTests
         Assert.Equal(code, result.Error!.Code);
         Assert.Equal(cause, result.Error.Cause);
         Assert.Equal(_store.CurrentIndex, result.Error.Index);
+    }
+
+    private V2Watcher Watch(string path, bool recursive, bool stream = true)
+    {
+        Assert.Null(_store.Watch(path, recursive, stream, 0, out V2Watcher? watcher));
+        return watcher!;
+    }
+
+    private static List<string> Keys(V2Watcher watcher)
+    {
+        var keys = new List<string>();
+        while (watcher.Events.TryRead(out V2Event? change))
+        {
+            keys.Add(change.Node.Key);
+        }
+
+        return keys;
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Runtime.Versioning;
 using Perf.Etcd;
+using Perf.Etcd.Proxies;
 
 [assembly: SupportedOSPlatform("linux")]
 
@@ -10,4 +11,6 @@ foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables())
     environment[(string)variable.Key] = (string?)variable.Value ?? "";
 }
 
-return await ServerProcess.RunAsync(args, environment);
+return ProxyCommands.Owns(args)
+    ? await ProxyCommands.RunAsync(args, environment)
+    : await ServerProcess.RunAsync(args, environment);

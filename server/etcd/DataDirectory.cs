@@ -18,26 +18,46 @@ internal sealed class DataDirectory(ServerConfig config, Log log)
     /// <summary>True when a member has kept its log here before.</summary>
     public bool IsInitialized { get; private set; }
 
+    /// <summary>True when a v2 proxy has kept its members here: it goes on as one.</summary>
+    public bool IsProxy { get; private set; }
+
+    /// <summary>Where a v2 proxy remembers the members.</summary>
+    public string ProxyDirectory => Path.Combine(config.DataDir, Proxy);
+
+    /// <summary>
+    /// Looks whose directory it is, and warns of what nobody of ours has put there. Throws
+    /// <see cref="ConfigException"/> for one that both a member and a proxy have used.
+    /// </summary>
+    public void Identify()
+    {
+        IsInitialized = Directory.Exists(config.WalDirectory)
+            && Directory.EnumerateFiles(config.WalDirectory, "*.wal").Any();
+        LookAround();
+    }
+
+    /// <summary>Makes what a v2 proxy keeps. Throws <see cref="IOException"/>.</summary>
+    public void PrepareProxy()
+    {
+        Touch(config.DataDir);
+        Touch(ProxyDirectory);
+    }
+
     /// <summary>
     /// Makes what is missing, for this user alone, and warns of what is open to others. Throws
-    /// <see cref="ConfigException"/> for a directory that is not a member's, <see cref="IOException"/> for one that
-    /// cannot be written.
+    /// <see cref="IOException"/> for a directory that cannot be written.
     /// </summary>
     public void Prepare()
     {
-        Identify();
         Touch(config.DataDir);
         Touch(config.MemberDir);
         Touch(config.SnapDir);
-        IsInitialized = Directory.Exists(config.WalDirectory)
-            && Directory.EnumerateFiles(config.WalDirectory, "*.wal").Any();
         if (IsInitialized)
         {
             log.Info("server has been already initialized", ("data-dir", config.DataDir), ("dir-type", Member));
         }
     }
 
-    private void Identify()
+    private void LookAround()
     {
         if (!Directory.Exists(config.DataDir))
         {
@@ -53,12 +73,10 @@ internal sealed class DataDirectory(ServerConfig config, Log log)
             }
         }
 
-        if (names.Contains(Proxy))
+        IsProxy = names.Contains(Proxy);
+        if (IsProxy && names.Contains(Member))
         {
-            throw new ConfigException(
-                names.Contains(Member)
-                    ? "invalid datadir; both member and proxy directories exist"
-                    : $"{config.DataDir} is the directory of a v2 proxy, which this server is not");
+            throw new ConfigException("invalid datadir; both member and proxy directories exist");
         }
     }
 

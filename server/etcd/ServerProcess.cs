@@ -1,4 +1,6 @@
 using Perf.Engine;
+using Perf.Etcd.Bootstrap;
+using Perf.Etcd.Proxies;
 using Perf.Node;
 using Perf.Node.Cluster;
 using Perf.Node.Config;
@@ -53,7 +55,18 @@ internal static class ServerProcess
         try
         {
             var directory = new DataDirectory(config, log);
+            directory.Identify();
+            if (directory.IsProxy || (!directory.IsInitialized && config.Proxy.Mode != "off"))
+            {
+                return await V2ProxyProcess.RunAsync(config, directory, log, environment, signals).ConfigureAwait(false);
+            }
+
             directory.Prepare();
+            if (!directory.IsInitialized)
+            {
+                await FindMembersAsync(config, log, environment, signals).ConfigureAwait(false);
+            }
+
             StartLog.Write(config, directory.IsInitialized, log);
             await using EtcdNode node = EtcdNode.Start(config, log, TimeProvider.System);
             await using var clients = new ClientListener(node);
@@ -69,6 +82,20 @@ internal static class ServerProcess
             }
 
             EndIfBroken(node);
+        }
+        catch (ClusterFullException e) when (config.Discovery.FallbackToProxy)
+        {
+            log.Warn("discovery cluster is full, falling back to proxy", ("fallback-proxy", "proxy"), ("error", e));
+            return await FallBackAsync(config, e, log, environment, signals).ConfigureAwait(false);
+        }
+        catch (DiscoveryException e)
+        {
+            log.Fatal("failed to bootstrap by discovery", ("discovery-token", config.InitialClusterToken), ("error", e));
+            return RefusedCode;
+        }
+        catch (OperationCanceledException) when (signals.Stopped.IsCompleted)
+        {
+            return StoppedCode;
         }
         catch (CorruptionException e)
         {
@@ -94,6 +121,30 @@ internal static class ServerProcess
 
         log.Info("closed etcd server", ("name", config.Name), ("data-dir", config.DataDir));
         return StoppedCode;
+    }
+
+    private static async Task FindMembersAsync(
+        ServerConfig config, Log log, IReadOnlyDictionary<string, string> environment, StopSignals signals)
+    {
+        using var stopped = new CancellationTokenSource();
+        _ = signals.Stopped.ContinueWith(
+            _ => stopped.Cancel(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        await MemberDiscovery.FindAsync(config, log, environment, stopped.Token).ConfigureAwait(false);
+    }
+
+    /// <summary>The places are taken: what a member would have left behind goes, and a proxy begins.</summary>
+    private static async Task<int> FallBackAsync(
+        ServerConfig config,
+        ClusterFullException full,
+        Log log,
+        IReadOnlyDictionary<string, string> environment,
+        StopSignals signals)
+    {
+        Directory.Delete(config.MemberDir, recursive: true);
+        config.InitialCluster = full.InitialCluster;
+        config.Discovery.Url = "";
+        return await V2ProxyProcess
+            .RunAsync(config, new DataDirectory(config, log), log, environment, signals).ConfigureAwait(false);
     }
 
     /// <summary>

@@ -15,13 +15,6 @@ public static class BootstrapRules
     /// <summary>Throws <see cref="StartRefusedException"/> with etcd's text.</summary>
     public static void Verify(ServerConfig config, Log log)
     {
-        DiscoverySettings discovery = config.Discovery;
-        if (discovery.Url.Length > 0 || discovery.SrvDomain.Length > 0 || discovery.Endpoints.Count > 0)
-        {
-            throw new StartRefusedException(
-                "discovery is not served by this server yet; name the founding members with --initial-cluster");
-        }
-
         Dictionary<string, SortedSet<string>> members = Parse(config.InitialCluster);
         if (!members.TryGetValue(config.Name, out SortedSet<string>? own))
         {

@@ -57,14 +57,6 @@ public class BootstrapRulesTests
         }
     }
 
-    [Fact]
-    public void WhoWouldBeDiscoveredIsRefused()
-    {
-        var config = new ServerConfig { InitialCluster = "" };
-        config.Discovery.Url = "http://d/x";
-        Assert.Throws<StartRefusedException>(() => BootstrapRules.Verify(config, Log.None));
-    }
-
     private static void Verify(string name, string advertised, string cluster) => BootstrapRules.Verify(
         new ServerConfig { Name = name, InitialCluster = cluster, AdvertisePeerUrls = advertised.Split(',') }, Log.None);
 }

@@ -153,9 +153,10 @@ public sealed class ServerProcessTests : IDisposable
         Directory.CreateDirectory(data);
         File.SetUnixFileMode(data, (UnixFileMode)0b111_101_101);
         Directory.CreateDirectory(Path.Combine(data, "proxy"));
+        Directory.CreateDirectory(Path.Combine(data, "member"));
         Run run = await RunAsync(Member(out _));
         Assert.Equal(1, run.ExitCode);
-        Assert.Contains("which this server is not", run.Error, StringComparison.Ordinal);
+        Assert.Contains("both member and proxy directories exist", run.Error, StringComparison.Ordinal);
         Directory.Delete(Path.Combine(data, "proxy"));
         run = await RunAsync([.. Member(out _), "--initial-cluster", "other=http://127.0.0.1:1"]);
         Assert.Contains(

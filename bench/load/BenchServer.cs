@@ -21,6 +21,9 @@ internal sealed class BenchServer : IDisposable
 
     public int Port { get; }
 
+    /// <summary>Where it shows its figures.</summary>
+    public required string MonitorUrl { get; init; }
+
     /// <summary>Processor seconds the server has used.</summary>
     public double CpuSeconds
     {
@@ -37,10 +40,16 @@ internal sealed class BenchServer : IDisposable
         .Sum(l => double.Parse(l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture)) / 1024;
 
     /// <summary>Starts "command" (a binary, or an assembly for dotnet) and waits until it is healthy.</summary>
-    public static async Task<BenchServer> StartAsync(string name, string command, int port)
+    /// <param name="name">What the figures call it.</param>
+    /// <param name="command">The program.</param>
+    /// <param name="port">Its client port; the one above is for peers, the next for figures where there is TLS.</param>
+    /// <param name="tlsFlags">More flags, of a server whose clients come by https.</param>
+    public static async Task<BenchServer> StartAsync(string name, string command, int port, params string[] tlsFlags)
     {
         string directory = Directory.CreateTempSubdirectory("perf-bench-").FullName;
-        string client = $"http://127.0.0.1:{port}";
+        bool isSecure = tlsFlags.Length > 0;
+        string client = $"{(isSecure ? "https" : "http")}://127.0.0.1:{port}";
+        string monitor = isSecure ? $"http://127.0.0.1:{port + 2}" : client;
         string peer = $"http://127.0.0.1:{port + 1}";
         string[] flags =
         [
@@ -48,6 +57,7 @@ internal sealed class BenchServer : IDisposable
             "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", $"m0={peer}",
             "--log-level", "error", "--quota-backend-bytes", "8589934592",
+            .. isSecure ? ["--listen-metrics-urls", monitor, .. tlsFlags] : Array.Empty<string>(),
         ];
         bool isAssembly = command.EndsWith(".dll", StringComparison.Ordinal);
         var start = new ProcessStartInfo(isAssembly ? "dotnet" : command)
@@ -65,7 +75,7 @@ internal sealed class BenchServer : IDisposable
         process.ErrorDataReceived += (_, _) => { };
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
-        var server = new BenchServer(name, process, directory, port);
+        var server = new BenchServer(name, process, directory, port) { MonitorUrl = monitor };
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
         for (var waited = Stopwatch.StartNew(); waited.Elapsed < TimeSpan.FromSeconds(60);)
         {
@@ -76,7 +86,7 @@ internal sealed class BenchServer : IDisposable
 
             try
             {
-                if ((await http.GetStringAsync($"{client}/health")).Contains("true", StringComparison.Ordinal))
+                if ((await http.GetStringAsync($"{monitor}/health")).Contains("true", StringComparison.Ordinal))
                 {
                     return server;
                 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
 
@@ -26,6 +27,8 @@ internal sealed class Http2Connection : IDisposable
     private const int WindowBytes = 1 << 30;
 
     private readonly Socket _socket;
+    private readonly Stream _stream;
+    private readonly byte[]? _tokenOnce;
     private readonly byte[] _send = new byte[256 * 1024];
     private readonly byte[] _receive = new byte[256 * 1024];
     private readonly Dictionary<int, long> _startedAt = [];
@@ -35,11 +38,27 @@ internal sealed class Http2Connection : IDisposable
     private int _nextStream = 1;
     private int _credit = 65_535;
 
-    public Http2Connection(string host, int port, string path)
+    /// <summary>Connects; as somebody, with TLS, where <paramref name="door"/> says so.</summary>
+    public Http2Connection(string host, int port, string path, Door? door = null)
     {
         _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         _socket.Connect(host, port);
+        _stream = new NetworkStream(_socket, ownsSocket: false);
+        if (door?.Tls is { } tls)
+        {
+            var secure = new SslStream(_stream);
+            secure.AuthenticateAsClient(tls);
+            _stream = secure;
+        }
+
         _headers = HeaderBlock(path, $"{host}:{port}");
+        if (door?.Token is { } token)
+        {
+            // As Go's clients do it: told in full once, and by its place in the connection's table from then on.
+            _tokenOnce = [.. _headers, 0x40, 5, .. "token"u8, (byte)token.Length, .. Encoding.ASCII.GetBytes(token)];
+            _headers = [.. _headers, 0x80 | 62];
+        }
+
         Encoding.ASCII.GetBytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").CopyTo(_send, 0);
         _sendCount = 24;
         Span<byte> settings = stackalloc byte[6];
@@ -98,7 +117,11 @@ internal sealed class Http2Connection : IDisposable
         }
     }
 
-    public void Dispose() => _socket.Dispose();
+    public void Dispose()
+    {
+        _stream.Dispose();
+        _socket.Dispose();
+    }
 
     private static byte[] HeaderBlock(string path, string authority)
     {
@@ -146,7 +169,7 @@ internal sealed class Http2Connection : IDisposable
     {
         int stream = _nextStream;
         _nextStream += 2;
-        Frame(HeadersFrame, EndHeaders, stream, _headers);
+        Frame(HeadersFrame, EndHeaders, stream, stream == 1 && _tokenOnce is not null ? _tokenOnce : _headers);
         Frame(DataFrame, EndStream, stream, body);
         _credit -= body.Length;
         _startedAt.Add(stream, Stopwatch.GetTimestamp());
@@ -178,18 +201,14 @@ internal sealed class Http2Connection : IDisposable
 
     private void Flush()
     {
-        for (int sent = 0; sent < _sendCount;)
-        {
-            sent += _socket.Send(_send.AsSpan(sent, _sendCount - sent));
-        }
-
+        _stream.Write(_send.AsSpan(0, _sendCount));
         _sendCount = 0;
     }
 
     /// <summary>One read from the socket, all whole frames in it; the data bytes taken.</summary>
     private long Receive(Action<long> done)
     {
-        int read = _socket.Receive(_receive.AsSpan(_held));
+        int read = _stream.Read(_receive.AsSpan(_held));
         if (read == 0)
         {
             throw new IOException("the server closed the connection");

@@ -4,6 +4,12 @@ using System.Text.Json;
 using Perf.Bench.Load;
 
 // dotnet run -c Release --project bench/load -- [--compare /usr/bin/etcd] [--only put-512,range-l] [--rounds 3] [--report FILE]
+// dotnet run -c Release --project bench/load -- security [--compare /usr/bin/etcd] [--rounds 5]
+if (args is ["security", .. string[] rest])
+{
+    return await SecurityBench.RunAsync(rest);
+}
+
 string? compare = null;
 string[] only = [];
 int rounds = 3;

@@ -47,7 +47,7 @@ internal sealed record Scenario(string Name, string What, string Path, int Reque
         Put("fill", 1_000, 1, 64, 256, "keys for the pages", i => $"page/{i:d9}") with { Revisions = 1 };
 
     /// <summary>Runs once; the wall seconds and the latencies.</summary>
-    public (double Seconds, Histogram Latency) Run(int port, int requests)
+    public (double Seconds, Histogram Latency) Run(int port, int requests, Door? door = null)
     {
         int given = 0;
         var histograms = new Histogram[Connections];
@@ -58,7 +58,7 @@ internal sealed record Scenario(string Name, string What, string Path, int Reque
             Histogram histogram = histograms[c] = new Histogram();
             threads[c] = new Thread(() =>
             {
-                using var connection = new Http2Connection("127.0.0.1", port, Path);
+                using var connection = new Http2Connection("127.0.0.1", port, Path, door);
                 connection.Run(
                     InFlight,
                     () =>

@@ -51,6 +51,7 @@ public sealed partial class EtcdNode : IPeerOwner
 
     private static EtcdNode Open(IDisk disk, ServerConfig config, Log log, TimeProvider clock, bool hasNetwork)
     {
+        DirectoryModes.Check(config, log);
         MakeDirectories(disk, config);
         ITokenProvider tokens = TokenProviders.Open(config, log, clock);
         TlsSide clientTls = TlsSide.OpenForClients(config, log, clock);

@@ -6,6 +6,7 @@ using Perf.Store.Apply;
 using Perf.Store.Auth;
 using Perf.Store.Backend;
 using Perf.Store.Lease;
+using Perf.Store.Membership;
 using Perf.Store.Mvcc;
 using Perf.Store.Watch;
 
@@ -62,6 +63,7 @@ public sealed class MemberState : IDisposable
             Tokens = tokens,
             Hasher = hasher,
             BcryptCost = cost,
+            AuthRules = config.SpeakAs == SpeakAs.V34 ? AuthRules.V34 : AuthRules.Whole,
             LearnersMax = config.MaxLearners,
             PersistLeaseCheckpoints = config.LeaseCheckpointPersist,
             Lease = new LessorOptions

@@ -43,6 +43,12 @@ public sealed class ClientListener : IAsyncDisposable
         new ReflectionService(services).Map(services);
         GrpcRouter router = new AccessGuard(node, admission).Around(services);
         local.Router = router;
+        if (node.Config.MaxClientCalls > 0)
+        {
+            // Around everything that comes from outside; what a call itself calls in this process is part of it.
+            router = new CallLimit(node.Config.MaxClientCalls).Around(router);
+        }
+
         var health = new HealthChecks(node);
         JsonGateway? gateway = node.Config.EnableGrpcGateway ? new JsonGateway(node, router) : null;
         V2Http? v2 = node.Config.EnableV2
@@ -57,6 +63,7 @@ public sealed class ClientListener : IAsyncDisposable
                 Endpoints = Endpoints(node, http),
                 ReceiveBytesMax = node.Config.MaxRequestBytes + ReceiveSlackBytes,
                 StreamsPerConnectionMax = node.Config.MaxConcurrentStreams,
+                ConnectionsMax = node.Config.MaxClientConnections is > 0 and int max ? max : int.MaxValue,
                 KeepAliveMinTime = node.Config.GrpcKeepAliveMinTime,
                 KeepAliveInterval = node.Config.GrpcKeepAliveInterval,
                 KeepAliveTimeout = node.Config.GrpcKeepAliveTimeout,
@@ -105,6 +112,7 @@ public sealed class ClientListener : IAsyncDisposable
                 Tls = ListenTls.For(url, node.ClientTls),
                 Protocols = ServedProtocols.Http1,
                 Fallback = http.ServeMonitoring,
+                IsUnlimited = true,
             });
         }
 

@@ -6,6 +6,7 @@ using Perf.Node.Consensus;
 using Perf.Store;
 using Perf.Store.Auth;
 using Perf.Store.Commands;
+using Perf.Store.Membership;
 
 namespace Perf.Rpc;
 
@@ -160,6 +161,11 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
         if (error == StoreError.None && isWrite)
         {
             error = proposals.Draft(call, InternalField.Txn, out ProposalDraft draft);
+            if (error == StoreError.None && node.Config.SpeakAs == SpeakAs.V34)
+            {
+                error = CheckWhole(call, draft);
+            }
+
             if (error == StoreError.None)
             {
                 return proposals.Go(call, draft, StoreError.None, QuotaCost.Txn(draft.Body));
@@ -189,6 +195,23 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
         ServeReadTxn(call, error);
         return default;
+    }
+
+    /// <summary>Where apply decides as 3.4 does, which looks at less, nothing else gets in by us. Discards what is refused.</summary>
+    private StoreError CheckWhole(ServerCall call, in ProposalDraft draft)
+    {
+        StoreError error = admission.Subject(call, out AuthSubject subject);
+        if (error == StoreError.None && !subject.MayDoEverything)
+        {
+            error = RequestAuthorizer.CheckTxn(subject, draft.Body, node.State.Machine.LeaseKeys);
+        }
+
+        if (error != StoreError.None)
+        {
+            draft.Discard();
+        }
+
+        return error;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]

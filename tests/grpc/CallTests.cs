@@ -138,6 +138,30 @@ public sealed class CallTests
     }
 
     [Fact]
+    public async Task A_stream_that_is_refused_at_once_does_not_leave_its_writer_waiting()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        server.Router.Map("/test.Service/Refuse", MethodKind.Duplex, call =>
+        {
+            call.Fail(StatusCode.PermissionDenied, "not you");
+            return default;
+        });
+        for (int i = 0; i < 200; i++)
+        {
+            await using ClientStream<string, string> stream = server.Channel.Open(TestServer.Method("/test.Service/Refuse"));
+
+            // The answer may be overtaken by the reset behind it, and the code be lost; the end is not.
+            await Assert.ThrowsAsync<RpcException>(() => TalkAsync(stream).WaitAsync(TimeSpan.FromSeconds(60)));
+        }
+
+        static async Task TalkAsync(ClientStream<string, string> stream)
+        {
+            await stream.WriteAsync("hello");
+            await stream.MoveNextAsync();
+        }
+    }
+
+    [Fact]
     public async Task Cancelling_the_client_cancels_the_handler()
     {
         await using TestServer server = await TestServer.StartAsync();

@@ -67,6 +67,30 @@ public sealed partial class HouseTests
         }
     }
 
+    [Fact]
+    public void Every_class_of_bad_input_and_every_trap_names_tests_that_exist()
+    {
+        string[] tests =
+        [
+            .. Sources("tests").SelectMany(file => TestMethod().Matches(File.ReadAllText(file))
+                .Select(m => $"{Path.GetFileNameWithoutExtension(file)}.{m.Groups[1].Value}")),
+        ];
+        string[][] rows =
+        [
+            .. File.ReadLines(Path.Combine(Root, "docs", "BAD-INPUT.md"))
+                .Where(line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| ---", StringComparison.Ordinal))
+                .Select(line => line.Trim('|', ' ').Split(" | "))
+                .Where(cells => cells[0] is not ("class" or "trap")),
+        ];
+        Assert.Equal(24 + 4, rows.Length);
+        foreach (string[] cells in rows)
+        {
+            string[] named = [.. TestName().Matches(cells[^1]).Select(m => m.Groups[1].Value)];
+            Assert.True(named.Length > 0, $"\"{cells[0]}\" names no test.");
+            Assert.All(named, name => Assert.True(tests.Contains(name), $"\"{cells[0]}\" names {name}, which is not there."));
+        }
+    }
+
     private static IEnumerable<string> Sources(string room) =>
         Directory.EnumerateFiles(Path.Combine(Root, room), "*.cs", SearchOption.AllDirectories)
             .Where(f => !f.Contains("/obj/", StringComparison.Ordinal) && !f.Contains("/bin/", StringComparison.Ordinal));
@@ -90,6 +114,12 @@ public sealed partial class HouseTests
 
     [GeneratedRegex(@"NotImplementedException|\bTODO\b|\bFIXME\b|\bHACK\b")]
     private static partial Regex Unfinished();
+
+    [GeneratedRegex(@"public (?:async )?(?:Task|void) (\w+)\(")]
+    private static partial Regex TestMethod();
+
+    [GeneratedRegex(@"`(\w+\.\w+)`")]
+    private static partial Regex TestName();
 
     [GeneratedRegex(@"//[^\n]*")]
     private static partial Regex Comments();

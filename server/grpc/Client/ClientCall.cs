@@ -92,8 +92,31 @@ internal sealed class ClientCall : IAsyncDisposable
         }
         catch (Exception e) when (e is not RpcException)
         {
-            throw _failure ?? Translate(e);
+            throw _failure ?? await RefusalAsync() ?? Translate(e);
         }
+    }
+
+    /// <summary>Why nothing more was taken, when the server has answered with a status alone; null when it has not.</summary>
+    private async ValueTask<RpcException?> RefusalAsync()
+    {
+        try
+        {
+            HttpResponseMessage response = await _response.WaitAsync(_cancel.Token);
+            if (response.Headers.Contains("grpc-status"))
+            {
+                EndWith(response);
+            }
+        }
+        catch (RpcException e)
+        {
+            return e;
+        }
+        catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException)
+        {
+            // No answer either.
+        }
+
+        return null;
     }
 
     public async ValueTask CompleteAsync()

@@ -34,7 +34,8 @@ internal sealed class RequestContent : HttpContent
 
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> message, CancellationToken cancellation)
     {
-        Stream stream = await (_opened ?? throw new InvalidOperationException("the call takes a single message")).Task;
+        Stream stream = await (_opened ?? throw new InvalidOperationException("the call takes a single message")).Task
+            .WaitAsync(cancellation);
         await _writing!.WaitAsync(cancellation);
         try
         {
@@ -86,7 +87,17 @@ internal sealed class RequestContent : HttpContent
         }
 
         // The headers wait for the first bytes otherwise, and a server that speaks first would never be asked.
-        await stream.FlushAsync(cancellationToken);
+        try
+        {
+            await stream.FlushAsync(cancellationToken);
+        }
+        catch (Exception e)
+        {
+            // The server has ended the call before it took anything: writers must not wait for a stream that never opens.
+            Abandon(e);
+            throw;
+        }
+
         _opened!.TrySetResult(stream);
         await _closed!.Task.WaitAsync(cancellationToken);
     }

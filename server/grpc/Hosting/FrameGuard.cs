@@ -21,8 +21,6 @@ internal sealed class FrameGuard : IDuplexPipe
     private const int FrameHeaderBytes = 9;
     private const int PingStrikesMax = 2;
 
-    // Frames per second that carry nothing: three orders of magnitude above honest clients.
-    private const int EmptyFramesMax = 2000;
     private const long WindowMillis = 1000;
 
     private static readonly TimeSpan PingWithoutCallsMin = TimeSpan.FromHours(2);
@@ -34,14 +32,16 @@ internal sealed class FrameGuard : IDuplexPipe
 
     private long _lastPingAt = long.MinValue / 2;
     private int _pingStrikes;
-    private long _windowStart;
-    private int _emptyFrames;
+    private Budget _emptyFrames;
+    private Budget _resets;
     private volatile string? _verdict;
     private bool _sentAway;
 
     private FrameGuard(IDuplexPipe inner, GrpcServerOptions options)
     {
         _minMillis = (long)options.KeepAliveMinTime.TotalMilliseconds;
+        _emptyFrames = new Budget(options.EmptyFramesPerSecondMax);
+        _resets = new Budget(options.ResetsPerSecondMax);
         _permitWithoutStream = options.KeepAlivePermitWithoutStream;
         Input = new Reader(this, inner.Input);
         Output = new Writer(this, inner.Output);
@@ -75,11 +75,23 @@ internal sealed class FrameGuard : IDuplexPipe
             case 0x6 when !flag:
                 OnPing(Environment.TickCount64);
                 break;
+            case 0x3:
+                if (!_resets.TrySpend(Environment.TickCount64))
+                {
+                    _verdict = "too_many_resets";
+                }
+
+                break;
             case 0x0 when length == 0 && !flag:
             case 0x2:
             case 0x4 when !flag:
+            case 0x9 when length == 0:
             case > 0x9:
-                OnEmpty(Environment.TickCount64);
+                if (!_emptyFrames.TrySpend(Environment.TickCount64))
+                {
+                    _verdict = "too_many_empty_frames";
+                }
+
                 break;
         }
     }
@@ -96,23 +108,27 @@ internal sealed class FrameGuard : IDuplexPipe
 
         bool idle = Volatile.Read(ref _calls) == 0 && !_permitWithoutStream;
         long apart = idle ? (long)PingWithoutCallsMin.TotalMilliseconds : _minMillis;
-        if (now - last < apart && ++_pingStrikes > PingStrikesMax)
+        if (_minMillis > 0 && now - last < apart && ++_pingStrikes > PingStrikesMax)
         {
             _verdict = "too_many_pings";
         }
     }
 
-    private void OnEmpty(long now)
+    /// <summary>So many in a second.</summary>
+    private struct Budget(int max)
     {
-        if (now - _windowStart > WindowMillis)
-        {
-            _windowStart = now;
-            _emptyFrames = 0;
-        }
+        private long _windowStart;
+        private int _spent;
 
-        if (++_emptyFrames > EmptyFramesMax)
+        public bool TrySpend(long now)
         {
-            _verdict = "too_many_empty_frames";
+            if (now - _windowStart > WindowMillis)
+            {
+                _windowStart = now;
+                _spent = 0;
+            }
+
+            return ++_spent <= max;
         }
     }
 

@@ -48,7 +48,7 @@ public sealed class GrpcServer : IAsyncDisposable
                 }
 
                 IConnectionListener sockets = await _kestrel.Sockets.BindAsync(address, cancellation);
-                _listeners.Add(new Listener(endpoint, _options, sockets, _gate, places));
+                _listeners.Add(new Listener(endpoint, _options, sockets, _gate, endpoint.IsUnlimited ? null : places));
             }
 
             await _kestrel.Server.StartAsync(_application, cancellation);
@@ -122,6 +122,7 @@ public sealed class GrpcServer : IAsyncDisposable
         limits.KeepAliveTimeout = _options.IdleTimeout < IdleTimeoutMax && _options.IdleTimeout > TimeSpan.Zero
             ? _options.IdleTimeout
             : IdleTimeoutMax;
+        limits.RequestHeadersTimeout = _options.HeaderTimeout;
         limits.MaxRequestHeadersTotalSize = _options.HeaderBytesMax;
         limits.Http2.MaxRequestHeaderFieldSize = _options.HeaderBytesMax;
         limits.Http2.MaxStreamsPerConnection = (int)Math.Min(_options.StreamsPerConnectionMax, StreamsMax);

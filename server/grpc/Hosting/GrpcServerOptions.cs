@@ -36,6 +36,9 @@ public sealed class ListenEndpoint
     /// <summary>Serves what is not gRPC on this address; null for the server's general fallback.</summary>
     public RequestDelegate? Fallback { get; init; }
 
+    /// <summary>Connections here do not count against <see cref="GrpcServerOptions.ConnectionsMax"/>.</summary>
+    public bool IsUnlimited { get; init; }
+
     /// <summary>Free for the owner of the server; readable in fallbacks as feature <see cref="IListenFeature"/>.</summary>
     public object? Tag { get; init; }
 }
@@ -101,10 +104,21 @@ public sealed class GrpcServerOptions
     /// <summary>True lets clients ping while they have no call open.</summary>
     public bool KeepAlivePermitWithoutStream { get; init; }
 
+    /// <summary>Frames of one connection that carry nothing: three orders of magnitude above honest clients.</summary>
+    public int EmptyFramesPerSecondMax { get; init; } = 2000;
+
+    /// <summary>
+    /// Calls that one connection may take back. Kestrel bounds them by its limit of streams, which is none by default.
+    /// </summary>
+    public int ResetsPerSecondMax { get; init; } = 2000;
+
     public int HeaderBytesMax { get; init; } = 32 << 10;
 
     /// <summary>How long a new connection may take to show its protocol, TLS handshake included.</summary>
     public TimeSpan PrefaceTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long the headers of one request may take.</summary>
+    public TimeSpan HeaderTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Silence after which a connection without a request is closed. etcd has none; pings and TCP find the dead.</summary>
     public TimeSpan IdleTimeout { get; init; } = Timeout.InfiniteTimeSpan;

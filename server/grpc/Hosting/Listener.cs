@@ -105,6 +105,7 @@ internal sealed class Listener
             {
                 (connection, http2) = await TlsConnection.AcceptAsync(
                     connection, _endpoint.Tls, _endpoint.Protocols, patience.Token);
+                await AwaitFirstBytesAsync(connection.Transport.Input, patience.Token);
             }
             else
             {
@@ -113,7 +114,7 @@ internal sealed class Listener
                     : _endpoint.Protocols == ServedProtocols.Http2;
             }
 
-            if (http2 && _options.KeepAliveMinTime > TimeSpan.Zero)
+            if (http2)
             {
                 FrameGuard.Install(connection, _options);
             }
@@ -133,6 +134,17 @@ internal sealed class Listener
 
             connection.Abort(new ConnectionAbortedException("the connection did not show its protocol", e));
             await connection.DisposeAsync();
+        }
+    }
+
+    /// <summary>Kestrel would wait for a preface for as long as for the next request: for ever.</summary>
+    private static async ValueTask AwaitFirstBytesAsync(PipeReader input, CancellationToken cancellation)
+    {
+        ReadResult result = await input.ReadAsync(cancellation);
+        input.AdvanceTo(result.Buffer.Start);
+        if (result.Buffer.IsEmpty)
+        {
+            throw new IOException("closed before it asked for anything");
         }
     }
 

@@ -255,7 +255,9 @@ public static partial class FlagTable
                 "3.6" => SpeakAs.V36,
                 _ => throw new FormatException("must be one of: 3.4, 3.5, 3.6"),
             });
-        g.Switch("strict-permissions", false, "Refuse key files that others than their owner may read or write.", (c, v) => c.StrictPermissions = v);
+        g.Unsigned("max-client-connections", "0", "Most connections of clients; more wait until one ends (0: no limit).", (c, v) => c.MaxClientConnections = ToInt(v));
+        g.Unsigned("max-client-calls", "0", "Most calls of all clients at one time, streams included; more are refused (0: no limit).", (c, v) => c.MaxClientCalls = ToInt(v));
+        g.Switch("strict-permissions", false, "Refuse data directories and key files that others than their owner may read or write.", (c, v) => c.StrictPermissions = v);
         return g;
     }
 }

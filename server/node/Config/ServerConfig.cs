@@ -57,6 +57,12 @@ public sealed class ServerConfig
 
     public uint MaxConcurrentStreams { get; set; } = uint.MaxValue;
 
+    /// <summary>Connections of clients at one time; zero for no limit.</summary>
+    public int MaxClientConnections { get; set; }
+
+    /// <summary>Calls under way at one time, of all clients together, streams included; zero for no limit.</summary>
+    public int MaxClientCalls { get; set; }
+
     public bool EnableGrpcGateway { get; set; } = true;
 
     public TimeSpan GrpcKeepAliveMinTime { get; set; } = TimeSpan.FromSeconds(5);

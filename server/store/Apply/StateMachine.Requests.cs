@@ -70,7 +70,7 @@ public sealed partial class StateMachine
 
         if (!subject.MayDoEverything)
         {
-            var refusal = RequestAuthorizer.CheckPut(subject, body, _leaseKeys);
+            var refusal = RequestAuthorizer.CheckPut(subject, body, _leaseKeys, _options.AuthRules);
             if (refusal != StoreError.None)
             {
                 return refusal;
@@ -150,7 +150,7 @@ public sealed partial class StateMachine
 
         if (!subject.MayDoEverything)
         {
-            var refusal = RequestAuthorizer.CheckTxn(subject, body, _leaseKeys);
+            var refusal = RequestAuthorizer.CheckTxn(subject, body, _leaseKeys, _options.AuthRules);
             if (refusal != StoreError.None)
             {
                 return refusal;
@@ -215,7 +215,7 @@ public sealed partial class StateMachine
 
         if (!subject.MayDoEverything)
         {
-            var refusal = RequestAuthorizer.CheckLeaseRevoke(subject, revoke.Id, _leaseKeys);
+            var refusal = RequestAuthorizer.CheckLeaseRevoke(subject, revoke.Id, _leaseKeys, _options.AuthRules);
             if (refusal != StoreError.None)
             {
                 return refusal;

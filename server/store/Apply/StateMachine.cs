@@ -29,6 +29,9 @@ public sealed record StateMachineOptions
 
     public required IPasswordHasher Hasher { get; init; }
 
+    /// <summary>The checks that apply makes. Equal on all members.</summary>
+    public AuthRules AuthRules { get; init; }
+
     /// <summary>Cost of hashing clear passwords out of 3.4 entries. Equal on all members.</summary>
     public int BcryptCost { get; init; } = Auth.BcryptCost.Default;
 
@@ -73,7 +76,7 @@ public sealed partial class StateMachine
         Leases = new Lessor(_buckets, options.Clock, options.Lease);
         Kv = new MvccStore(backend, Leases, sink);
         Alarms = new AlarmStore(_buckets);
-        Auth = new AuthStore(_buckets, options.Tokens, options.Hasher, options.BcryptCost);
+        Auth = new AuthStore(_buckets, options.Tokens, options.Hasher, options.BcryptCost, options.AuthRules);
         V2 = new V2Store(options.Clock);
         Members = new MembershipStore(_buckets, V2, options.LearnersMax);
         _leasedKeys = new LeasedKeys(Kv);

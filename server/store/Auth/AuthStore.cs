@@ -20,6 +20,7 @@ public sealed class AuthStore
     private readonly ITokenProvider _tokens;
     private readonly IPasswordHasher _hasher;
     private readonly int _bcryptCost;
+    private readonly AuthRules _rules;
     private Dictionary<byte[], AuthUser> _users = new(BytesComparer.Instance);
     private Dictionary<byte[], AuthRole> _roles = new(BytesComparer.Instance);
 
@@ -31,8 +32,14 @@ public sealed class AuthStore
     private volatile AuthView? _view;
 
     /// <summary>Call <see cref="Restore"/> before anything else.</summary>
-    public AuthStore(IStateBuckets buckets, ITokenProvider tokens, IPasswordHasher hasher, int bcryptCost = BcryptCost.Default)
+    public AuthStore(
+        IStateBuckets buckets,
+        ITokenProvider tokens,
+        IPasswordHasher hasher,
+        int bcryptCost = BcryptCost.Default,
+        AuthRules rules = AuthRules.Whole)
     {
+        _rules = rules;
         _buckets = buckets;
         _tokens = tokens;
         _hasher = hasher;
@@ -421,7 +428,7 @@ public sealed class AuthStore
             return StoreError.PermissionNotGiven;
         }
 
-        if (!KeyRanges.IsValidPermission(permission.Key, permission.RangeEnd))
+        if (_rules == AuthRules.Whole && !KeyRanges.IsValidPermission(permission.Key, permission.RangeEnd))
         {
             return StoreError.InvalidAuthMgmt;
         }

@@ -87,7 +87,7 @@ internal sealed class KeyRangeSet
 }
 
 /// <summary>How etcd's requests and permissions spell ranges.</summary>
-internal static class KeyRanges
+public static class KeyRanges
 {
     /// <summary>A range end of one zero byte: all keys from the first one on.</summary>
     public static bool IsOpenEnd(ReadOnlySpan<byte> rangeEnd) => rangeEnd.Length == 1 && rangeEnd[0] == 0;

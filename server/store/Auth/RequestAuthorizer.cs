@@ -17,7 +17,8 @@ public interface ILeaseKeys
 public static class RequestAuthorizer
 {
     /// <summary>PutRequest: the key, what hangs on its lease, and the key's present value if that is asked for.</summary>
-    public static StoreError CheckPut(in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases)
+    public static StoreError CheckPut(
+        in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases, AuthRules rules = AuthRules.Whole)
     {
         if (!PutView.TryParse(request, out var put))
         {
@@ -28,7 +29,7 @@ public static class RequestAuthorizer
         if (error == StoreError.None)
         {
             // Whoever may attach to a lease may later delete what else hangs on it.
-            error = CheckLeaseKeys(subject, put.Lease, leases);
+            error = CheckLeaseKeys(subject, put.Lease, leases, rules: rules);
         }
 
         return error == StoreError.None && put.PrevKv ? subject.Check(PermissionKind.Read, put.Key, default) : error;
@@ -55,29 +56,34 @@ public static class RequestAuthorizer
     }
 
     /// <summary>TxnRequest: all compares, and all operations of both branches, nested ones too.</summary>
-    public static StoreError CheckTxn(in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases) =>
-        CheckTxn(subject, request, leases, depth: 0);
+    public static StoreError CheckTxn(
+        in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases, AuthRules rules = AuthRules.Whole) =>
+        CheckTxn(subject, request, leases, rules, depth: 0);
 
     /// <summary>Revoking a lease deletes what hangs on it.</summary>
-    public static StoreError CheckLeaseRevoke(in AuthSubject subject, long lease, ILeaseKeys leases) =>
-        CheckLeaseKeys(subject, lease, leases);
+    public static StoreError CheckLeaseRevoke(
+        in AuthSubject subject, long lease, ILeaseKeys leases, AuthRules rules = AuthRules.Whole) =>
+        CheckLeaseKeys(subject, lease, leases, rules: rules);
 
     /// <summary>A keep-alive needs the same as a put with the lease; telling the keys needs to read them.</summary>
     public static StoreError CheckLeaseKeys(
-        in AuthSubject subject, long lease, ILeaseKeys leases, PermissionKind kind = PermissionKind.Write)
+        in AuthSubject subject,
+        long lease,
+        ILeaseKeys leases,
+        PermissionKind kind = PermissionKind.Write,
+        AuthRules rules = AuthRules.Whole) =>
+        lease == 0 ? StoreError.None : CheckKeys(subject, leases.KeysOf(lease), kind, rules);
+
+    /// <summary>Each of some keys by itself; an administrator needs no permissions, and (but in 3.4) no new token.</summary>
+    public static StoreError CheckKeys(
+        in AuthSubject subject, IReadOnlyList<byte[]> keys, PermissionKind kind, AuthRules rules = AuthRules.Whole)
     {
-        if (lease == 0 || subject.CheckAdmin() == StoreError.None)
+        if (rules == AuthRules.Whole && subject.CheckAdmin() == StoreError.None)
         {
             return StoreError.None;
         }
 
-        return CheckKeys(subject, leases.KeysOf(lease), kind);
-    }
-
-    /// <summary>Each of some keys by itself; an administrator needs no permissions.</summary>
-    public static StoreError CheckKeys(in AuthSubject subject, IReadOnlyList<byte[]> keys, PermissionKind kind)
-    {
-        for (int i = 0; i < keys.Count && subject.CheckAdmin() != StoreError.None; i++)
+        for (int i = 0; i < keys.Count; i++)
         {
             var error = subject.Check(kind, keys[i], default);
             if (error != StoreError.None)
@@ -89,7 +95,13 @@ public static class RequestAuthorizer
         return StoreError.None;
     }
 
-    private static StoreError CheckTxn(in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases, int depth)
+    private static StoreError CheckKey(in AuthSubject subject, ReadOnlySpan<byte> request) =>
+        PutView.TryParse(request, out var put)
+            ? subject.Check(PermissionKind.Write, put.Key, default)
+            : StoreError.Malformed;
+
+    private static StoreError CheckTxn(
+        in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases, AuthRules rules, int depth)
     {
         if (depth > RequestValidator.TxnDepthMax || !TxnView.TryParse(request, out var txn))
         {
@@ -110,11 +122,12 @@ public static class RequestAuthorizer
             }
         }
 
-        var result = CheckBranch(subject, txn.Branch(success: true), leases, depth);
-        return result == StoreError.None ? CheckBranch(subject, txn.Branch(success: false), leases, depth) : result;
+        var result = CheckBranch(subject, txn.Branch(success: true), leases, rules, depth);
+        return result == StoreError.None ? CheckBranch(subject, txn.Branch(success: false), leases, rules, depth) : result;
     }
 
-    private static StoreError CheckBranch(in AuthSubject subject, TxnPartEnumerator branch, ILeaseKeys leases, int depth)
+    private static StoreError CheckBranch(
+        in AuthSubject subject, TxnPartEnumerator branch, ILeaseKeys leases, AuthRules rules, int depth)
     {
         foreach (var bytes in branch)
         {
@@ -126,9 +139,11 @@ public static class RequestAuthorizer
             var error = op.Kind switch
             {
                 RequestOpKind.Range => CheckRange(subject, op.Body),
+                RequestOpKind.Put when rules == AuthRules.V34 => CheckKey(subject, op.Body),
                 RequestOpKind.Put => CheckPut(subject, op.Body, leases),
                 RequestOpKind.DeleteRange => CheckDeleteRange(subject, op.Body),
-                RequestOpKind.Txn => CheckTxn(subject, op.Body, leases, depth + 1),
+                RequestOpKind.Txn when rules == AuthRules.V34 => StoreError.None,
+                RequestOpKind.Txn => CheckTxn(subject, op.Body, leases, rules, depth + 1),
                 _ => StoreError.None,
             };
             if (error != StoreError.None)

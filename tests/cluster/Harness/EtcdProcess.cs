@@ -21,6 +21,7 @@ internal abstract class EtcdProcess : IDisposable
 
     private readonly ConcurrentQueue<string> _log = new();
     private readonly Process _process;
+    private readonly string _healthUrl;
 
     /// <summary>Starts the program; <see cref="WaitUntilHealthy"/> waits for it to serve.</summary>
     protected EtcdProcess(
@@ -33,6 +34,11 @@ internal abstract class EtcdProcess : IDisposable
     {
         Port = port;
         Address = host?.Address ?? "127.0.0.1";
+        string? secure = Given("--listen-client-urls");
+        Url = secure is not null && secure.StartsWith("https", StringComparison.Ordinal)
+            ? secure
+            : $"http://{Address}:{port}";
+        _healthUrl = Given("--listen-metrics-urls") ?? Url;
         var start = new ProcessStartInfo(host is null ? program : "ip")
         {
             RedirectStandardError = true,
@@ -55,6 +61,12 @@ internal abstract class EtcdProcess : IDisposable
         _process.ErrorDataReceived += (_, line) => Note(line.Data);
         _process.BeginErrorReadLine();
         _process.BeginOutputReadLine();
+
+        string? Given(string flag)
+        {
+            int at = Array.IndexOf(arguments, flag);
+            return at < 0 ? null : arguments[at + 1];
+        }
 
         void AddDefault(string flag, string value)
         {
@@ -80,9 +92,10 @@ internal abstract class EtcdProcess : IDisposable
 
     public string Address { get; }
 
-    public string Endpoint => $"{Address}:{Port}";
+    /// <summary>As etcdctl wants it: with the scheme only where that is https.</summary>
+    public string Endpoint => Url.StartsWith("https", StringComparison.Ordinal) ? Url : $"{Address}:{Port}";
 
-    public string Url => "http://" + Endpoint;
+    public string Url { get; }
 
     public string PeerUrl => $"http://{Address}:{Port + 1}";
 
@@ -104,7 +117,7 @@ internal abstract class EtcdProcess : IDisposable
 
             try
             {
-                if (http.GetStringAsync(Url + "/health").Result.Contains("true", StringComparison.Ordinal))
+                if (http.GetStringAsync(_healthUrl + "/health").Result.Contains("true", StringComparison.Ordinal))
                 {
                     return;
                 }

@@ -1,3 +1,4 @@
+using System.Formats.Asn1;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -13,7 +14,10 @@ internal sealed class Authority : IDisposable
     private readonly string _directory;
     private int _count;
 
-    public Authority(string name, X509Certificate2? issuer = null)
+    /// <param name="name">Its common name.</param>
+    /// <param name="issuer">The authority above it; none: a root.</param>
+    /// <param name="permitted">The one domain that it may issue for; null: all.</param>
+    public Authority(string name, X509Certificate2? issuer = null, string? permitted = null)
     {
         _directory = Directory.CreateTempSubdirectory("perf-ca-").FullName;
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -22,6 +26,11 @@ internal sealed class Authority : IDisposable
         request.CertificateExtensions.Add(new X509KeyUsageExtension(
             X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
         request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        if (permitted is not null)
+        {
+            request.CertificateExtensions.Add(NameConstraints(permitted));
+        }
+
         DateTimeOffset now = DateTimeOffset.UtcNow;
         if (issuer is null)
         {
@@ -34,6 +43,25 @@ internal sealed class Authority : IDisposable
         }
 
         CaFile = Write("ca.pem", Certificate.ExportCertificatePem());
+    }
+
+    /// <summary>NameConstraints ::= { permittedSubtrees [0] { { dNSName [2] } } }.</summary>
+    private static X509Extension NameConstraints(string permitted)
+    {
+        var writer = new AsnWriter(AsnEncodingRules.DER);
+        using (writer.PushSequence())
+        {
+            using (writer.PushSequence(new Asn1Tag(TagClass.ContextSpecific, 0)))
+            {
+                using (writer.PushSequence())
+                {
+                    writer.WriteCharacterString(
+                        UniversalTagNumber.IA5String, permitted, new Asn1Tag(TagClass.ContextSpecific, 2));
+                }
+            }
+        }
+
+        return new X509Extension("2.5.29.30", writer.Encode(), critical: true);
     }
 
     public X509Certificate2 Certificate { get; }

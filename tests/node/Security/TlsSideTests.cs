@@ -69,6 +69,26 @@ public sealed class TlsSideTests : IDisposable
     }
 
     [Fact]
+    public async Task A_name_beyond_the_constraints_of_its_authority_is_refused()
+    {
+        using var narrow = new Authority("narrow", permitted: "example");
+        TlsSide side = Open(t => t.TrustedCaFile = narrow.CaFile);
+        Assert.True(await ComesInAsync(side, narrow.Issue("a", ["one.example"])));
+        Assert.False(await ComesInAsync(side, narrow.Issue("a", ["one.elsewhere"])));
+    }
+
+    [Fact]
+    public void A_zero_byte_in_a_name_does_not_make_it_another()
+    {
+        var name = new X500DistinguishedNameBuilder();
+        name.AddCommonName("root\0.stranger");
+        using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using X509Certificate2 certificate = new CertificateRequest(name.Build(), key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        Assert.Equal("root\0.stranger", CertificateNames.CommonName(certificate));
+    }
+
+    [Fact]
     public async Task Allowed_names_are_compared()
     {
         TlsSide byName = Open(t => t.AllowedCommonNames = ["one", "two"]);

@@ -39,6 +39,11 @@ internal static class JsonToProto
         {
             throw new JsonError(e.Message);
         }
+        catch (InvalidOperationException)
+        {
+            // What the reader says of half a surrogate pair, when the text is asked for.
+            throw new JsonError("invalid UTF-16 in string literal");
+        }
     }
 
     private static void Message(ref Utf8JsonReader reader, MessageDescriptor type, ProtoBuffer target)

@@ -45,6 +45,7 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         WriteDisk(page);
         WriteNetwork(page);
         WriteGrpc(page);
+        WriteSecurity(page);
         WriteProcess(page);
         WriteUnused(page);
         return page.ToString();

@@ -9,17 +9,13 @@ namespace Perf.Cluster.Tests.Harness;
 /// </summary>
 public sealed class SyncErrorTheoryAttribute : TheoryAttribute
 {
-    public SyncErrorTheoryAttribute()
-    {
-        if (!File.Exists(SyncErrors.Program))
-        {
-            Skip = InteropFactAttribute.IsRequired ? null : $"{SyncErrors.Program} is not installed";
-        }
-        else if (!SyncErrors.IsAllowed())
-        {
-            Skip = "tracing is not allowed here";
-        }
-    }
+    public SyncErrorTheoryAttribute() => Skip = SyncErrors.WhyNot();
+}
+
+/// <inheritdoc cref="SyncErrorTheoryAttribute"/>
+public sealed class SyncErrorFactAttribute : FactAttribute
+{
+    public SyncErrorFactAttribute() => Skip = SyncErrors.WhyNot();
 }
 
 /// <summary>From now on the kernel answers EIO to a running server's fdatasync and fsync of the files named.</summary>
@@ -61,13 +57,19 @@ internal sealed class SyncErrors : IDisposable
         return new SyncErrors(process, process.StandardError.ReadToEndAsync());
     }
 
-    public static bool IsAllowed()
+    /// <summary>Why it does not work here; null when it does, or when that it does not has to be a failure.</summary>
+    public static string? WhyNot()
     {
+        if (!File.Exists(Program))
+        {
+            return InteropFactAttribute.IsRequired ? null : $"{Program} is not installed";
+        }
+
         using Process tried = Process.Start(
             new ProcessStartInfo(Program, ["--output=/dev/null", "--trace=fsync", "true"]) { RedirectStandardError = true })!;
         tried.StandardError.ReadToEnd();
         tried.WaitForExit();
-        return tried.ExitCode == 0;
+        return tried.ExitCode == 0 ? null : "tracing is not allowed here";
     }
 
     /// <summary>It ends with the server.</summary>

@@ -149,6 +149,7 @@ public sealed class DoorTests : IAsyncLifetime
         return new Dictionary<string, IMessage>(StringComparer.Ordinal)
         {
             ["/etcdserverpb.KV/Range"] = new RangeRequest { Key = key },
+            ["/etcdserverpb.KV/RangeStream"] = new RangeRequest { Key = key },
             ["/etcdserverpb.KV/Put"] = new PutRequest { Key = key },
             ["/etcdserverpb.KV/DeleteRange"] = new DeleteRangeRequest { Key = key },
             ["/etcdserverpb.KV/Txn"] = new TxnRequest { Success = { new RequestOp { RequestPut = new PutRequest { Key = key } } } },

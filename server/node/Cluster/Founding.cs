@@ -78,9 +78,13 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
             return null;
         }
 
-        IReadOnlyList<WalSnapshot> valid = WalLog.ValidSnapshots(disk, config.WalDirectory);
+        // What the log vouches for is asked only when there is a .snap: it means reading all of it.
+        IReadOnlyList<WalSnapshot>? valid = null;
         (SnapName Name, byte[] RaftSnapshot)? newest = SnapFile.ReadNewest(
-            disk, config.SnapDir, name => valid.Any(v => v.Index == name.Index && v.Term == name.Term));
+            disk,
+            config.SnapDir,
+            name => (valid ??= WalLog.ValidSnapshots(disk, config.WalDirectory))
+                .Any(v => v.Index == name.Index && v.Term == name.Term));
         if (newest is null)
         {
             return null;

@@ -52,6 +52,10 @@ internal static class ServerProcess
         ServerConfig config, Log log, IReadOnlyDictionary<string, string> environment)
     {
         using var signals = new StopSignals(log);
+
+        // One pool thread may sleep in the log's sync (a write that is alone): the processors still have theirs.
+        ThreadPool.GetMinThreads(out int workers, out int ports);
+        ThreadPool.SetMinThreads(workers + 1, ports);
         try
         {
             var directory = new DataDirectory(config, log);

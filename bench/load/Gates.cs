@@ -24,7 +24,7 @@ internal static class Gates
         AtMost("range-s-random", "server CPU a serializable get, random keys, us", 8, r => r.CpuMicros);
         AtMost("txn-random", "server CPU a txn, random keys, us", 15, r => r.CpuMicros);
         Times("put-512", 3.5);
-        Times("put-1", 2);
+        Lone();
         Times("range-l", 13);
         Times("range-s", 11);
         Times("txn", 13);
@@ -79,6 +79,22 @@ internal static class Gates
                     ours.PerSecond / other.PerSecond,
                     FormattableString.Invariant($">= {bound}"),
                     v => v >= bound);
+            }
+        }
+
+        void Lone()
+        {
+            // Twice the other, or what the disk takes and a little.
+            if (Our("put-1") is { } ours)
+            {
+                double sync = results.Find(r => r.Scenario == "sync")?.PerSecond ?? 0;
+                double times = Other("put-1") is { } other ? ours.PerSecond / other.PerSecond : 0;
+                double over = ours.Latency.Percentile(0.5) - sync;
+                gates.Add(new Gate(
+                    FormattableString.Invariant($"put-1: us over one fdatasync, median (times the other: {times:0.00})"),
+                    over,
+                    "<= 60, or >= 2 times",
+                    over <= 60 || times >= 2));
             }
         }
 

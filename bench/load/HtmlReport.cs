@@ -11,27 +11,44 @@ internal static class HtmlReport
     private const int Height = 180;
     private static readonly string[] Colors = ["#1f6feb", "#d29922"];
 
-    public static void Write(string path, string headline, List<Result> results)
+    public static void Write(string path, string headline, List<Result> results, List<Gates.Gate> gates)
     {
         var page = new StringBuilder();
         page.Append("<!doctype html><meta charset=utf-8><title>Perf bench</title><style>body{font:15px sans-serif;margin:2em;max-width:60em}"
             + "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:right}td:first-child{text-align:left}</style>");
         Add($"<h1>{WebUtility.HtmlEncode(headline)}</h1>");
-        page.Append("<table><tr><th>scenario<th>server<th>requests/s<th>p50 ms<th>p99 ms<th>server CPU us</tr>");
+        page.Append("<table><tr><th>scenario<th>server<th>figure<th>p50 ms<th>p99 ms<th>p99.9 ms<th>max ms<th>server CPU us each<th>PSS MiB after</tr>");
         foreach (Result r in results)
         {
-            Add($"<tr><td>{r.What}<td>{r.Server}<td>{r.PerSecond:n0}<td>{r.Latency.Percentile(0.5) / 1000.0:0.00}<td>{r.Latency.Percentile(0.99) / 1000.0:0.00}<td>{r.CpuMicros:0.0}</tr>");
+            Add($"<tr><td>{r.What}<td>{r.Server}<td>{Program.Figure(r)}");
+            if (r.Latency.Count > 0)
+            {
+                Add($"<td>{r.Latency.Percentile(0.5) / 1000.0:0.00}<td>{r.P99Millis:0.00}<td>{r.Latency.Percentile(0.999) / 1000.0:0.00}<td>{r.MaxMillis:0.0}<td>{r.CpuMicros:0.00}<td>{r.PssMiB:0}");
+            }
+
+            page.Append("</tr>");
         }
 
         page.Append("</table>");
-        foreach (IGrouping<string, Result> scenario in results.GroupBy(r => r.Scenario))
+        if (gates.Count > 0)
+        {
+            page.Append("<h2>Gates</h2><table><tr><th>gate<th>figure<th>bound<th>holds</tr>");
+            foreach (Gates.Gate gate in gates)
+            {
+                Add($"<tr><td>{gate.What}<td>{gate.Value:0.##}<td>{WebUtility.HtmlEncode(gate.Bound)}<td>{(gate.Holds ? "yes" : "no")}</tr>");
+            }
+
+            page.Append("</table>");
+        }
+
+        foreach (IGrouping<string, Result> scenario in results.Where(r => r.Latency.Count > 0).GroupBy(r => r.Scenario))
         {
             Add($"<h2>{WebUtility.HtmlEncode(scenario.First().What)}</h2><p>latency by percentile, log scale</p>");
             Curve([.. scenario]);
         }
 
         page.Append("<h2>Raw histograms</h2><script type=application/json id=raw>[");
-        page.AppendJoin(',', results.Select(r => string.Create(
+        page.AppendJoin(',', results.Where(r => r.Latency.Count > 0).Select(r => string.Create(
             CultureInfo.InvariantCulture,
             $"{{\"scenario\":\"{r.Scenario}\",\"server\":\"{r.Server}\",\"micros\":[{string.Join(',', r.Latency.Buckets().Select(b => $"[{b.Micros},{b.Count}]"))}]}}")));
         page.Append("]</script><p>In the element <code>raw</code> of this page: lower bound in microseconds and count.</p>");
@@ -53,7 +70,7 @@ internal static class HtmlReport
                     Add($"{x * Width / 100.0:0.#},{Height - (y * (Height - 20)):0.#} ");
                 }
 
-                Add($"'/><text x=8 y={18 + (s * 18)} fill='{Colors[s % Colors.Length]}'>{of[s].Server}: {of[s].PerSecond:n0}/s</text>");
+                Add($"'/><text x=8 y={18 + (s * 18)} fill='{Colors[s % Colors.Length]}'>{of[s].Server}: {Program.Figure(of[s])}</text>");
             }
 
             page.Append("</svg>");

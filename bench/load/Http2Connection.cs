@@ -6,14 +6,21 @@ using System.Text;
 
 namespace Perf.Bench.Load;
 
+/// <summary>A unary call: the header block of its method and the framed message.</summary>
+internal readonly record struct Call(byte[] Headers, byte[] Body);
+
+/// <summary>Takes a whole message of a stream, without gRPC's five bytes. Lent for the call.</summary>
+internal delegate void MessageSink(int stream, ReadOnlySpan<byte> message);
+
 /// <summary>
-/// Just enough of an HTTP/2 client to load a gRPC server cheaply: one connection, a fixed number of unary calls in
-/// flight, fixed bodies, no header decoding. It looks at frame types and the end of streams, not at gRPC statuses:
-/// the bench checks the server's revision afterwards. One thread (its own) drives a connection.
+/// Just enough of an HTTP/2 client to load a gRPC server cheaply: one connection, unary calls or streams, no header
+/// decoding. It looks at frame types and the end of streams, not at gRPC statuses: the bench checks the server's
+/// revision afterwards. One thread drives a connection.
 /// </summary>
 internal sealed class Http2Connection : IDisposable
 {
     private const int FrameHeaderBytes = 9;
+    private const int FramePayloadMax = 16_384;
     private const byte DataFrame = 0;
     private const byte HeadersFrame = 1;
     private const byte ResetFrame = 3;
@@ -28,18 +35,20 @@ internal sealed class Http2Connection : IDisposable
 
     private readonly Socket _socket;
     private readonly Stream _stream;
-    private readonly byte[]? _tokenOnce;
+    private readonly byte[] _credentialsAtFirst = [];
+    private readonly byte[] _credentials = [];
     private readonly byte[] _send = new byte[256 * 1024];
     private readonly byte[] _receive = new byte[256 * 1024];
     private readonly Dictionary<int, long> _startedAt = [];
-    private readonly byte[] _headers;
+    private readonly Dictionary<int, StreamState> _streams = [];
     private int _sendCount;
     private int _held;
+    private int _unacknowledged;
     private int _nextStream = 1;
     private int _credit = 65_535;
 
     /// <summary>Connects; as somebody, with TLS, where <paramref name="door"/> says so.</summary>
-    public Http2Connection(string host, int port, string path, Door? door = null)
+    public Http2Connection(string host, int port, Door? door = null)
     {
         _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         _socket.Connect(host, port);
@@ -51,12 +60,11 @@ internal sealed class Http2Connection : IDisposable
             _stream = secure;
         }
 
-        _headers = HeaderBlock(path, $"{host}:{port}");
         if (door?.Token is { } token)
         {
             // As Go's clients do it: told in full once, and by its place in the connection's table from then on.
-            _tokenOnce = [.. _headers, 0x40, 5, .. "token"u8, (byte)token.Length, .. Encoding.ASCII.GetBytes(token)];
-            _headers = [.. _headers, 0x80 | 62];
+            _credentialsAtFirst = [0x40, 5, .. "token"u8, (byte)token.Length, .. Encoding.ASCII.GetBytes(token)];
+            _credentials = [0x80 | 62];
         }
 
         Encoding.ASCII.GetBytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").CopyTo(_send, 0);
@@ -71,35 +79,27 @@ internal sealed class Http2Connection : IDisposable
     /// <summary>Calls that ended with a reset or a broken connection.</summary>
     public long Failed { get; private set; }
 
+    /// <summary>Gets the messages of streams opened with <see cref="Open"/>.</summary>
+    public MessageSink? OnMessage { get; set; }
+
     /// <summary>
     /// Makes calls until <paramref name="next"/> says there are no more, keeping <paramref name="inFlight"/> under way.
     /// <paramref name="done"/> gets each call's latency in stopwatch ticks.
     /// </summary>
-    public void Run(int inFlight, Func<byte[]?> next, Action<long> done)
+    public void Run(int inFlight, Func<Call?> next, Action<long> done)
     {
         bool more = true;
-        long unacknowledged = 0;
         while (more || _startedAt.Count > 0)
         {
             while (more && _startedAt.Count < inFlight && _sendCount < _send.Length / 2)
             {
-                if (next() is not { } body)
+                if (next() is not { } call)
                 {
                     more = false;
                     break;
                 }
 
-                if (body.Length > _credit)
-                {
-                    // The server's connection window is used up: read until it opens. The body is sent then.
-                    Flush();
-                    while (body.Length > _credit)
-                    {
-                        unacknowledged += Receive(done);
-                    }
-                }
-
-                Call(body);
+                Begin(call, Stopwatch.GetTimestamp(), done);
             }
 
             Flush();
@@ -108,14 +108,71 @@ internal sealed class Http2Connection : IDisposable
                 break;
             }
 
-            unacknowledged += Receive(done);
-            if (unacknowledged > WindowBytes / 2)
+            Receive(done);
+        }
+    }
+
+    /// <summary>
+    /// Makes calls at a fixed rate whatever the server does. A latency counts from when the call was due, so a server
+    /// that stands still pays for all that would have come meanwhile.
+    /// </summary>
+    public void RunOpen(double perSecond, int count, Func<Call> next, Action<long> done)
+    {
+        long start = Stopwatch.GetTimestamp();
+        double ticks = Stopwatch.Frequency / perSecond;
+        int sent = 0;
+        while (sent < count || _startedAt.Count > 0)
+        {
+            long now = Stopwatch.GetTimestamp();
+            while (sent < count && start + (long)(sent * ticks) <= now)
             {
-                OpenWindow((int)unacknowledged);
-                unacknowledged = 0;
+                Begin(next(), start + (long)(sent * ticks), done);
+                sent++;
+            }
+
+            Flush();
+            long wait = sent < count ? start + (long)(sent * ticks) - Stopwatch.GetTimestamp() : Stopwatch.Frequency;
+            if (_socket.Poll((int)Math.Max(0, wait * 1_000_000 / Stopwatch.Frequency), SelectMode.SelectRead))
+            {
+                Receive(done);
             }
         }
     }
+
+    /// <summary>Opens a stream; its messages go to <see cref="OnMessage"/>.</summary>
+    public int Open(byte[] headers)
+    {
+        int stream = _nextStream;
+        _nextStream += 2;
+        _streams.Add(stream, new StreamState());
+        Headers(stream, headers);
+        return stream;
+    }
+
+    /// <summary>Sends a framed message on a stream.</summary>
+    public void Send(int stream, ReadOnlySpan<byte> body)
+    {
+        while (body.Length > _credit)
+        {
+            Flush();
+            Receive(static _ => { });
+        }
+
+        Data(stream, body, 0);
+    }
+
+    /// <summary>Sends what is buffered and takes what has come, waiting for at most so long.</summary>
+    public void Exchange(int waitMicros)
+    {
+        Flush();
+        if (_socket.Poll(waitMicros, SelectMode.SelectRead))
+        {
+            Receive(static _ => { });
+        }
+    }
+
+    /// <summary>The header block of a method.</summary>
+    public static byte[] HeadersOf(string path) => HeaderBlock(path, "127.0.0.1");
 
     public void Dispose()
     {
@@ -165,21 +222,49 @@ internal sealed class Http2Connection : IDisposable
         }
     }
 
-    private void Call(ReadOnlySpan<byte> body)
+    private void Begin(in Call call, long startedAt, Action<long> done)
     {
+        if (call.Body.Length > _credit)
+        {
+            // The server's connection window is used up: read until it opens.
+            Flush();
+            while (call.Body.Length > _credit)
+            {
+                Receive(done);
+            }
+        }
+
         int stream = _nextStream;
         _nextStream += 2;
-        Frame(HeadersFrame, EndHeaders, stream, stream == 1 && _tokenOnce is not null ? _tokenOnce : _headers);
-        Frame(DataFrame, EndStream, stream, body);
-        _credit -= body.Length;
-        _startedAt.Add(stream, Stopwatch.GetTimestamp());
+        Headers(stream, call.Headers);
+        Data(stream, call.Body, EndStream);
+        _startedAt.Add(stream, startedAt);
     }
 
-    private void OpenWindow(int bytes)
+    /// <summary>A message of at most a stream's first window (64 KiB), in frames of the size everybody takes.</summary>
+    private void Data(int stream, ReadOnlySpan<byte> body, byte flags)
+    {
+        _credit -= body.Length;
+        while (body.Length > FramePayloadMax)
+        {
+            Frame(DataFrame, 0, stream, body[..FramePayloadMax]);
+            body = body[FramePayloadMax..];
+        }
+
+        Frame(DataFrame, flags, stream, body);
+    }
+
+    private void Headers(int stream, byte[] block)
+    {
+        byte[] credentials = stream == 1 ? _credentialsAtFirst : _credentials;
+        Frame(HeadersFrame, EndHeaders, stream, credentials.Length == 0 ? block : [.. block, .. credentials]);
+    }
+
+    private void OpenWindow(int bytes, int stream = 0)
     {
         Span<byte> payload = stackalloc byte[4];
         BinaryPrimitives.WriteInt32BigEndian(payload, bytes);
-        Frame(WindowUpdateFrame, 0, 0, payload);
+        Frame(WindowUpdateFrame, 0, stream, payload);
     }
 
     private void Frame(byte type, byte flags, int stream, ReadOnlySpan<byte> payload)
@@ -205,8 +290,8 @@ internal sealed class Http2Connection : IDisposable
         _sendCount = 0;
     }
 
-    /// <summary>One read from the socket, all whole frames in it; the data bytes taken.</summary>
-    private long Receive(Action<long> done)
+    /// <summary>One read from the socket, all whole frames in it.</summary>
+    private void Receive(Action<long> done)
     {
         int read = _stream.Read(_receive.AsSpan(_held));
         if (read == 0)
@@ -215,7 +300,6 @@ internal sealed class Http2Connection : IDisposable
         }
 
         _held += read;
-        long data = 0;
         int at = 0;
         while (_held - at >= FrameHeaderBytes)
         {
@@ -226,17 +310,47 @@ internal sealed class Http2Connection : IDisposable
                 break;
             }
 
-            data += Take(head[3], head[4], BinaryPrimitives.ReadInt32BigEndian(head[5..]), head.Slice(FrameHeaderBytes, length), done);
+            int stream = BinaryPrimitives.ReadInt32BigEndian(head[5..]);
+            Take(head[3], head[4], stream, head.Slice(FrameHeaderBytes, length), done);
+            if (head[3] == DataFrame)
+            {
+                _unacknowledged += length;
+            }
+
             at += FrameHeaderBytes + length;
         }
 
         _receive.AsSpan(at, _held - at).CopyTo(_receive);
         _held -= at;
-        return data;
+        if (_unacknowledged > WindowBytes / 4)
+        {
+            OpenWindow(_unacknowledged);
+            _unacknowledged = 0;
+        }
     }
 
-    private int Take(byte type, byte flags, int stream, ReadOnlySpan<byte> payload, Action<long> done)
+    private void Take(byte type, byte flags, int stream, ReadOnlySpan<byte> payload, Action<long> done)
     {
+        if (_streams.TryGetValue(stream, out StreamState? state))
+        {
+            if (type == DataFrame)
+            {
+                state.Take(stream, payload, OnMessage!);
+                state.Unacknowledged += payload.Length;
+                if (state.Unacknowledged > WindowBytes / 4)
+                {
+                    OpenWindow(state.Unacknowledged, stream);
+                    state.Unacknowledged = 0;
+                }
+            }
+            else if (type == ResetFrame || (type == HeadersFrame && (flags & EndStream) != 0))
+            {
+                throw new IOException("the server ended a stream");
+            }
+
+            return;
+        }
+
         switch (type)
         {
             case HeadersFrame or DataFrame when (flags & EndStream) != 0:
@@ -258,8 +372,6 @@ internal sealed class Http2Connection : IDisposable
             case GoAwayFrame:
                 throw new IOException("the server sent GOAWAY");
         }
-
-        return type == DataFrame ? payload.Length : 0;
     }
 
     private void End(int stream, Action<long> done)
@@ -267,6 +379,50 @@ internal sealed class Http2Connection : IDisposable
         if (_startedAt.Remove(stream, out long startedAt))
         {
             done(Stopwatch.GetTimestamp() - startedAt);
+        }
+    }
+
+    /// <summary>What has come of a stream's next message.</summary>
+    private sealed class StreamState
+    {
+        private byte[] _partial = new byte[1024];
+        private int _count;
+
+        public int Unacknowledged { get; set; }
+
+        public void Take(int stream, ReadOnlySpan<byte> data, MessageSink sink)
+        {
+            while (!data.IsEmpty)
+            {
+                if (_count == 0 && TryMessage(data, out int whole))
+                {
+                    sink(stream, data[5..whole]);
+                    data = data[whole..];
+                    continue;
+                }
+
+                int wanted = _count < 5 ? 5 : 5 + BinaryPrimitives.ReadInt32BigEndian(_partial.AsSpan(1));
+                int taken = Math.Min(wanted - _count, data.Length);
+                if (_count + taken > _partial.Length)
+                {
+                    Array.Resize(ref _partial, Math.Max(_count + taken, _partial.Length * 2));
+                }
+
+                data[..taken].CopyTo(_partial.AsSpan(_count));
+                _count += taken;
+                data = data[taken..];
+                if (TryMessage(_partial.AsSpan(0, _count), out whole))
+                {
+                    sink(stream, _partial.AsSpan(5, whole - 5));
+                    _count = 0;
+                }
+            }
+        }
+
+        private static bool TryMessage(ReadOnlySpan<byte> data, out int whole)
+        {
+            whole = data.Length < 5 ? int.MaxValue : 5 + BinaryPrimitives.ReadInt32BigEndian(data[1..]);
+            return data.Length >= whole;
         }
     }
 }

@@ -54,7 +54,7 @@ internal static class SecurityBench
                 ApplicationProtocols = [SslApplicationProtocol.Http2],
                 RemoteCertificateValidationCallback = (_, _, _, _) => true,
             });
-            using BenchServer secure = await BenchServer.StartAsync("tls", ours, 22_379, flags);
+            using BenchServer secure = await BenchServer.StartAsync("tls", ours, 22_379, tlsFlags: flags);
             if (compare is null)
             {
                 using BenchServer open = await BenchServer.StartAsync("open", ours, 22_389);
@@ -62,7 +62,7 @@ internal static class SecurityBench
             }
             else
             {
-                using BenchServer other = await BenchServer.StartAsync("etcd-tls", compare, 22_389, flags);
+                using BenchServer other = await BenchServer.StartAsync("etcd-tls", compare, 22_389, tlsFlags: flags);
                 await CompareAsync((secure, door), (other, door), rounds);
             }
         }
@@ -107,7 +107,7 @@ internal static class SecurityBench
 
     private static async Task<Round> MeasureAsync(BenchServer server, Door door, Scenario scenario)
     {
-        string method = scenario.Path.Split('/')[^1];
+        string method = scenario.Method;
         long before = await AnsweredAsync(server, method);
         double cpu = server.CpuSeconds;
         int requests = scenario.Requests / Share;

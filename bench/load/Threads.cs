@@ -7,7 +7,7 @@ internal static class Threads
 {
     /// <summary>Runs the work on so many connections at once; the wall seconds and what was recorded.</summary>
     public static (double Seconds, Histogram Latency) Run(
-        int connections, Action<Http2Connection, Histogram> work, int port)
+        int connections, Action<Http2Connection, Histogram> work, int port, Door? door = null)
     {
         var histograms = new Histogram[connections];
         var threads = new Thread[connections];
@@ -20,7 +20,7 @@ internal static class Threads
             {
                 try
                 {
-                    using var connection = new Http2Connection("127.0.0.1", port);
+                    using var connection = new Http2Connection("127.0.0.1", port, door);
                     work(connection, histogram);
                 }
                 catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Perf.Engine;
 using Perf.Engine.Transactions;
 using Perf.Node.Consensus;
 using Perf.Store;
@@ -91,22 +92,44 @@ public sealed partial class EtcdNode
         await _defragment.WaitAsync().ConfigureAwait(false);
         try
         {
-            State.Backend.RelocateTailPagesMax = RelocatedPagesPerCommit;
             int still = 0;
             long size = long.MaxValue;
             while (still < 3 && _stopping == 0)
             {
-                await CommittedAsync().ConfigureAwait(false);
+                await RelocatedAsync().ConfigureAwait(false);
                 long now = State.Backend.SizeBytes;
                 still = now < size ? 0 : still + 1;
                 size = now;
             }
         }
+        catch (DiskFullException)
+        {
+            // Moving needs room for what is moved; the file stays as it is.
+            Log.Warn("defragmentation stopped: the disk is full");
+        }
         finally
         {
-            State.Backend.RelocateTailPagesMax = 0;
             _defragment.Release();
         }
+    }
+
+    /// <summary>Completes after a commit that has moved a piece of the file's tail, even where nothing else is to be committed.</summary>
+    private Task RelocatedAsync()
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Pipeline.Capture(() => { }, () =>
+        {
+            try
+            {
+                State.Backend.Relocate(RelocatedPagesPerCommit);
+                done.SetResult();
+            }
+            catch (DiskFullException e)
+            {
+                done.SetException(e);
+            }
+        });
+        return done.Task;
     }
 
     /// <summary>Completes after a commit that contains everything applied before the call.</summary>

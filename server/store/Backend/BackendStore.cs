@@ -96,9 +96,6 @@ public sealed class BackendStore : IDisposable
     /// <summary>etcd's db size in use. Any thread.</summary>
     public long SizeInUseBytes => File.SizeInUseBytes;
 
-    /// <summary>Pages that each commit may move to lower holes; 0 unless a defragmentation runs.</summary>
-    public int RelocateTailPagesMax { get; set; }
-
     /// <summary>Memtables whose readers have not all left. Tests.</summary>
     internal int RetiredCount
     {
@@ -247,7 +244,6 @@ public sealed class BackendStore : IDisposable
             }
 
             _batch.Clear();
-            _batch.RelocateTailPagesMax = RelocateTailPagesMax;
             frozen.AddTo(_batch);
             AddIndex(frozen.Index, frozen.Term);
             if (frozen.Records.Count + frozen.Records.DeleteCount > 0)
@@ -271,6 +267,27 @@ public sealed class BackendStore : IDisposable
             }
             Reclaim();
             return true;
+        }
+    }
+
+    /// <summary>
+    /// Moves up to so many pages from the end of the file into lower holes, by a commit that holds nothing else, and gives
+    /// back what has become free at the end. A <see cref="DiskFullException"/> leaves the file as it was. Committer's thread.
+    /// </summary>
+    public void Relocate(int pagesMax)
+    {
+        lock (_commitLock)
+        {
+            DataFile file = Volatile.Read(ref _set).File;
+            _batch.Clear();
+            _batch.RelocateTailPagesMax = pagesMax;
+            file.Commit(_batch);
+            CommitMark mark = _mark;
+            if (file.Txid != mark.Txid)
+            {
+                // Its sync has made the commit before it durable, and that held the same index.
+                Volatile.Write(ref _mark, new CommitMark(file, file.Txid, mark.Index, mark.Index));
+            }
         }
     }
 

@@ -11,7 +11,6 @@ namespace Perf.Surface.Tests.Differential;
 /// </summary>
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
-    private const int Port = 31300;
     private const int DifferencesShownMax = 20;
 
     [InteropFact]
@@ -26,8 +25,8 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         Directory.CreateDirectory(directory);
         try
         {
-            using RealEtcd real = RealEtcd.Start(Path.Combine(directory, "theirs"), Port, Flags(Port));
-            using PerfProcess perf = PerfProcess.Start(Path.Combine(directory, "ours"), Port + 10, Flags(Port + 10));
+            using RealEtcd real = RealEtcd.Start(Path.Combine(directory, "theirs"), FreePort.NextPair(), Flags);
+            using PerfProcess perf = PerfProcess.Start(Path.Combine(directory, "ours"), FreePort.NextPair(), Flags);
             await using var theirs = new Side(real, Play.WatchStreams + 1);
             await using var ours = new Side(perf, Play.WatchStreams + 1);
             var play = new Play(seed, theirs, ours);
@@ -54,9 +53,8 @@ public sealed class DifferentialTests(ITestOutputHelper output)
             + string.Join('\n', play.Comparison.Differences.Take(DifferencesShownMax));
 
     /// <summary>The same member on both sides, whatever its port.</summary>
-    private static string[] Flags(int port) =>
+    private static string[] Flags =>
     [
-        "--listen-peer-urls", $"http://127.0.0.1:{port + 1}",
         "--initial-advertise-peer-urls", "http://localhost:2380",
         "--initial-cluster", "default=http://localhost:2380",
         "--log-level", "error",

@@ -161,6 +161,7 @@ public sealed partial class EtcdNode
                     Headers = _peers!.Identity.Headers(),
                     ContentType = "application/protobuf",
                     Body = body.WrittenMemory,
+                    KeepsConnection = true,
                 };
                 using PeerAnswer answer = await _peers.Client.SendAsync(request, CancellationToken.None).ConfigureAwait(false);
                 return (answer.Status, await answer.ReadAllAsync(LeaseAnswerBytesMax, CancellationToken.None).ConfigureAwait(false));

@@ -169,6 +169,7 @@ public sealed partial class EtcdNode : IPeerOwner
         if (_peers is not null)
         {
             await _peers.StopAsync().ConfigureAwait(false);
+            _peers.Client.Close();
         }
     }
 

@@ -35,6 +35,9 @@ public sealed class PeerAnswer : IDisposable
 
     private bool _isAtEnd;
 
+    /// <summary>The peer means to go on with this connection.</summary>
+    private bool _isKept;
+
     private PeerAnswer(PeerConnection connection, PeerHttpOptions options)
     {
         _connection = connection;
@@ -71,10 +74,22 @@ public sealed class PeerAnswer : IDisposable
         }
     }
 
-    /// <summary>Closes the connection.</summary>
+    /// <summary>Takes the connection instead of its being closed, when there is nothing left in it.</summary>
+    internal Action<PeerConnection>? Keep { get; set; }
+
+    /// <summary>Closes the connection, or hands it on to the next request.</summary>
     public void Dispose()
     {
-        _connection.Dispose();
+        Action<PeerConnection>? keep = Keep;
+        Keep = null;
+        if (keep is not null && _isKept && _isAtEnd && _start == _end)
+        {
+            keep(_connection);
+        }
+        else
+        {
+            _connection.Dispose();
+        }
     }
 
     /// <summary>Reads an answer's header off the connection.</summary>
@@ -115,6 +130,7 @@ public sealed class PeerAnswer : IDisposable
         }
 
         Status = status;
+        _isKept = line[7] == '1';
         while (true)
         {
             line = await ReadLineAsync(left, limit, cancel).ConfigureAwait(false);
@@ -144,6 +160,7 @@ public sealed class PeerAnswer : IDisposable
     {
         string? length = Header("Content-Length");
         string? encoding = Header("Transfer-Encoding");
+        _isKept &= Header("Connection")?.Contains("close", StringComparison.OrdinalIgnoreCase) != true;
         if (Status is 204 or 304)
         {
             _isAtEnd = true;
@@ -170,6 +187,7 @@ public sealed class PeerAnswer : IDisposable
         else
         {
             _left = -1;
+            _isKept = false;
         }
     }
 

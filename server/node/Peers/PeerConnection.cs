@@ -22,6 +22,22 @@ internal sealed class PeerConnection : IDisposable
         _peer = peer;
     }
 
+    /// <summary>True while the peer has neither closed nor said anything unasked.</summary>
+    public bool IsQuiet
+    {
+        get
+        {
+            try
+            {
+                return !_socket.Poll(0, SelectMode.SelectRead);
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+
     /// <summary>Connects, with TLS for https. Failures are <see cref="IOException"/>s that name the peer.</summary>
     public static async Task<PeerConnection> ConnectAsync(Uri url, PeerHttpOptions options, CancellationToken cancel)
     {

@@ -4,8 +4,8 @@ using System.Text;
 namespace Perf.Node.Peers;
 
 /// <summary>
-/// HTTP/1.1 towards peers, as little of it as they need: a connection per request, endless answers, bodies of unknown
-/// length. Thread-safe. Failures of the network are <see cref="IOException"/>s, answers that are not HTTP
+/// HTTP/1.1 towards peers, as little of it as they need: endless answers, bodies of unknown length, a connection per
+/// request or, for the short ones, kept for the next. Thread-safe. Failures of the network are <see cref="IOException"/>s, answers that are not HTTP
 /// <see cref="InvalidDataException"/>s.
 /// </summary>
 public sealed class PeerHttpClient(PeerHttpOptions options)
@@ -13,14 +13,27 @@ public sealed class PeerHttpClient(PeerHttpOptions options)
     private static readonly byte[] NoChunks = "0\r\n\r\n"u8.ToArray();
     private static readonly byte[] LastChunk = "\r\n0\r\n\r\n"u8.ToArray();
 
+    private readonly IdleConnections _idle = new();
+
     /// <summary>
     /// Sends a request and reads the header of its answer. The caller disposes the answer, which closes the
-    /// connection.
+    /// connection, or keeps it when the request allows that and the answer was read to its end.
     /// </summary>
     public async Task<PeerAnswer> SendAsync(PeerRequest request, CancellationToken cancel)
     {
         byte[] head = WriteHead(request);
-        PeerConnection connection = await PeerConnection.ConnectAsync(request.Url, options, cancel).ConfigureAwait(false);
+        PeerConnection? kept = request.KeepsConnection ? _idle.Take(request.Url) : null;
+        PeerConnection connection = kept
+            ?? await PeerConnection.ConnectAsync(request.Url, options, cancel).ConfigureAwait(false);
+        return await ExchangeAsync(connection, request, head, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Closes the connections that wait for another request.</summary>
+    public void Close() => _idle.Close();
+
+    private async Task<PeerAnswer> ExchangeAsync(
+        PeerConnection connection, PeerRequest request, byte[] head, CancellationToken cancel)
+    {
         try
         {
             TimeSpan answerLimit = request.AnswerTimeout ?? options.AnswerTimeout;
@@ -35,7 +48,13 @@ public sealed class PeerHttpClient(PeerHttpOptions options)
                 return await PeerAnswer.ReadAsync(connection, options, options.AnswerTimeout, cancel).ConfigureAwait(false);
             }
 
-            return await PeerAnswer.ReadAsync(connection, options, answerLimit, cancel).ConfigureAwait(false);
+            PeerAnswer answer = await PeerAnswer.ReadAsync(connection, options, answerLimit, cancel).ConfigureAwait(false);
+            if (request.KeepsConnection)
+            {
+                answer.Keep = done => _idle.Return(request.Url, done);
+            }
+
+            return answer;
         }
         catch
         {
@@ -72,7 +91,7 @@ public sealed class PeerHttpClient(PeerHttpOptions options)
             Append("Content-Length", body.Length.ToString(CultureInfo.InvariantCulture));
         }
 
-        if (request.Method != "GET")
+        if (request.Method != "GET" && !request.KeepsConnection)
         {
             Append("Connection", "close");
         }

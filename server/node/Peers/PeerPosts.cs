@@ -88,6 +88,7 @@ internal sealed class PeerPosts(PeerTransport transport, RemotePeer peer)
                 Headers = transport.Identity.Headers(),
                 ContentType = "application/protobuf",
                 Body = body,
+                KeepsConnection = true,
             };
             using PeerAnswer answer = await transport.Client.SendAsync(request, peer.Stopping).ConfigureAwait(false);
             if (answer.Status == 403)

@@ -41,6 +41,12 @@ public sealed record PeerRequest(string Method, Uri Url)
     /// <summary>A body that is written as it comes, sent in chunks: one chunk per write.</summary>
     public Func<Stream, CancellationToken, ValueTask>? BodyWriter { get; init; }
 
+    /// <summary>
+    /// True for what is short and frequent: it may use a connection again. Should the peer close that in the same moment, the
+    /// request fails and is not repeated, because the peer may have read it: a proposal must not go in twice.
+    /// </summary>
+    public bool KeepsConnection { get; init; }
+
     /// <summary>Instead of <see cref="PeerHttpOptions.AnswerTimeout"/>; a snapshot takes its time to be taken in.</summary>
     public TimeSpan? AnswerTimeout { get; init; }
 }

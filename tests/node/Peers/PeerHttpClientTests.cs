@@ -39,6 +39,76 @@ public sealed class PeerHttpClientTests
             await server.Received);
     }
 
+    [Fact]
+    public async Task Short_requests_share_a_connection_until_the_peer_closes_it()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        int port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        var client = new PeerHttpClient(Quick);
+
+        // Two exchanges on the first connection.
+        Task<byte[]> sent = PostAsync();
+        using Socket first = await listener.AcceptSocketAsync();
+        await AnswerAsync(first, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+        Assert.Equal("one"u8.ToArray(), await sent);
+        sent = PostAsync();
+        await AnswerAsync(first, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n");
+        Assert.Equal("two"u8.ToArray(), await sent);
+
+        // It closes when the third request has just come: that one may have been read and is not repeated.
+        sent = PostAsync();
+        await ReadRequestAsync(first);
+        first.Close();
+        await Assert.ThrowsAnyAsync<IOException>(() => sent);
+        sent = PostAsync();
+        using Socket second = await listener.AcceptSocketAsync();
+        await AnswerAsync(second, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nthree");
+        Assert.Equal("three"u8.ToArray(), await sent);
+
+        // "Connection: close" is believed.
+        sent = PostAsync();
+        using Socket third = await listener.AcceptSocketAsync();
+        await AnswerAsync(third, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour");
+        Assert.Equal("four"u8.ToArray(), await sent);
+
+        // What is closed while it waits is not used.
+        third.Close();
+        sent = PostAsync();
+        using Socket fourth = await listener.AcceptSocketAsync();
+        await AnswerAsync(fourth, "HTTP/1.1 204 No Content\r\n\r\n");
+        Assert.Empty(await sent);
+        client.Close();
+
+        async Task<byte[]> PostAsync()
+        {
+            using PeerAnswer answer = await client.SendAsync(
+                new PeerRequest("POST", new Uri($"http://127.0.0.1:{port}/raft")) { Body = "body!"u8.ToArray(), KeepsConnection = true },
+                CancellationToken.None);
+            return await answer.ReadAllAsync(100, CancellationToken.None);
+        }
+
+        static async Task AnswerAsync(Socket socket, string answer)
+        {
+            await ReadRequestAsync(socket);
+            await socket.SendAsync(Encoding.ASCII.GetBytes(answer));
+        }
+
+        static async Task ReadRequestAsync(Socket socket)
+        {
+            string text = "";
+            byte[] buffer = new byte[1000];
+            while (!text.EndsWith("body!", StringComparison.Ordinal))
+            {
+                int read = await socket.ReceiveAsync(buffer);
+                Assert.NotEqual(0, read);
+                text += Encoding.ASCII.GetString(buffer, 0, read);
+            }
+
+            Assert.DoesNotContain("Connection: close", text, StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more", "hello")]
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nX-Trailer: 1\r\n\r\n", "hello")]

@@ -51,16 +51,16 @@ internal sealed class Joining(PeerHttpClient client)
             throw new StartRefusedException(refusal + "member count is unequal");
         }
 
+        var urls = new PeerUrlMatch();
         var matched = new List<Member>();
         foreach (Member local in own.Members)
         {
-            string[] urls = [.. local.PeerUrls.Order(StringComparer.Ordinal)];
-            Member? remote = running.Members.FirstOrDefault(
-                m => m.PeerUrls.Order(StringComparer.Ordinal).SequenceEqual(urls));
+            Member? remote = running.Members.FirstOrDefault(m => urls.AreEqual(m.PeerUrls, local.PeerUrls));
             if (remote is null)
             {
                 throw new StartRefusedException(
-                    refusal + $"unmatched member while checking PeerURLs ({string.Join(',', urls)})");
+                    refusal
+                    + $"unmatched member while checking PeerURLs ({string.Join(',', local.PeerUrls.Order(StringComparer.Ordinal))})");
             }
 
             matched.Add(local with { Id = remote.Id, IsLearner = remote.IsLearner });

@@ -125,6 +125,44 @@ public sealed class MembershipTests
     }
 
     [Fact]
+    public async Task Whoever_joins_may_name_the_members_where_they_know_each_other_by_address()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(1);
+        EtcdNode first = await cluster.LeaderAsync();
+        cluster.AddName("named");
+        Assert.Equal(StoreError.None, (await first.AddMemberAsync([cluster.PeerUrl("named")], isLearner: false)).Error);
+        cluster.Adjust = config =>
+            config.InitialCluster = config.InitialCluster.Replace("127.0.0.1", "localhost", StringComparison.Ordinal);
+        EtcdNode named = cluster.Start("named", joins: true);
+        await cluster.ReadyAsync();
+        Assert.Equal(2, named.State.Machine.Members.Current.Members.Count);
+        await TestCluster.PutManyAsync(named, "a", 20);
+        await cluster.SameHashAsync();
+    }
+
+    [Theory]
+    [InlineData("http://a:1,http://b:2", "http://b:2,http://a:1", true)]
+    [InlineData("http://a:1", "http://10.0.0.1:1", true)]
+    [InlineData("http://a:1,http://10.0.0.2:2", "http://b:2,http://a:1", true)]
+    [InlineData("https://a:1", "http://a:1", false)]
+    [InlineData("http://a:1", "http://10.0.0.1:2", false)]
+    [InlineData("http://a:1", "http://a:1,http://b:2", false)]
+    [InlineData("http://nowhere:1", "http://nowhere:1", true)]
+    [InlineData("http://nowhere:1", "http://a:1", false)]
+    [InlineData("http://six:1", "http://[::6]:1", true)]
+    public void Peer_urls_are_equal_when_they_mean_the_same_places(string a, string b, bool areEqual)
+    {
+        var match = new PeerUrlMatch(host => host switch
+        {
+            "a" => System.Net.IPAddress.Parse("10.0.0.1"),
+            "b" => System.Net.IPAddress.Parse("10.0.0.2"),
+            "six" => System.Net.IPAddress.Parse("::6"),
+            _ => null,
+        });
+        Assert.Equal(areEqual, match.AreEqual(a.Split(','), b.Split(',')));
+    }
+
+    [Fact]
     public async Task Joining_is_refused_where_the_members_do_not_match()
     {
         await using TestCluster cluster = await TestCluster.StartAsync(1);

@@ -140,9 +140,9 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     public static EtcdNode Start(ServerConfig config, Log log, TimeProvider clock) =>
         Open(FileDisk.Instance, config, log, clock, hasNetwork: true);
 
-    /// <summary>The same on any disk, without a peer port: a lone member in a test.</summary>
-    internal static EtcdNode StartOn(IDisk disk, ServerConfig config, Log log, TimeProvider clock) =>
-        Open(disk, config, log, clock, hasNetwork: false);
+    /// <summary>The same on any disk, without a peer port for a lone member in a test.</summary>
+    internal static EtcdNode StartOn(IDisk disk, ServerConfig config, Log log, TimeProvider clock, bool hasNetwork = false) =>
+        Open(disk, config, log, clock, hasNetwork);
 
     /// <summary>Stops the clock, lets what is under way finish or fail, commits, and closes the files.</summary>
     public async ValueTask DisposeAsync()

@@ -14,8 +14,21 @@ internal sealed class Weather
     /// <summary>Each piece of data waits this long.</summary>
     public TimeSpan Delay { get; set; }
 
-    /// <summary>Chance of a connection breaking, per piece of data.</summary>
+    /// <summary>And up to this long on top, each for itself: connections overtake each other.</summary>
+    public TimeSpan Jitter { get; set; }
+
+    /// <summary>Chance of a connection breaking, per piece of data, somewhere in it.</summary>
     public double Loss { get; set; }
+
+    /// <summary>Chance of a message coming a second time, over another connection and up to half a second later.</summary>
+    public double Duplication { get; set; }
+
+    /// <summary>Messages that came twice.</summary>
+    public int Duplicated => _duplicated;
+
+    private int _duplicated;
+
+    public void CountDuplicate() => Interlocked.Increment(ref _duplicated);
 
     /// <summary>Connections over a cut break at once, with what is in them, instead of waiting for better times.</summary>
     public bool CutsBreak { get; set; }
@@ -35,6 +48,8 @@ internal sealed class Weather
         _cut.Clear();
         CutsBreak = false;
         Delay = TimeSpan.Zero;
+        Jitter = TimeSpan.Zero;
+        Duplication = 0;
         Loss = 0;
     }
 }
@@ -45,17 +60,26 @@ internal sealed class Weather
 /// </summary>
 internal sealed class PeerProxy : IAsyncDisposable
 {
+    private static readonly HttpClient s_http = new() { Timeout = TimeSpan.FromSeconds(5) };
+
     private readonly TcpListener _listener;
     private readonly int _target;
     private readonly Func<ulong> _owner;
+    private readonly Func<ulong, string?> _urlOf;
     private readonly Weather _weather;
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentDictionary<Socket, byte> _sockets = new();
 
-    public PeerProxy(int port, int target, Func<ulong> owner, Weather weather)
+    /// <param name="port">Where it listens.</param>
+    /// <param name="target">Where the member listens.</param>
+    /// <param name="owner">The member's id.</param>
+    /// <param name="urlOf">Where a member can be reached past its proxy; null: it is down.</param>
+    /// <param name="weather">What may pass.</param>
+    public PeerProxy(int port, int target, Func<ulong> owner, Func<ulong, string?> urlOf, Weather weather)
     {
         _target = target;
         _owner = owner;
+        _urlOf = urlOf;
         _weather = weather;
         _listener = new TcpListener(IPAddress.Loopback, port);
         _listener.Start();
@@ -109,11 +133,16 @@ internal sealed class PeerProxy : IAsyncDisposable
                 count += read;
             }
 
-            ulong dialer = Dialer(Encoding.Latin1.GetString(head, 0, count));
+            string request = Encoding.Latin1.GetString(head, 0, count);
+            ulong dialer = Dialer(request);
+            MessageTap? tap = request.StartsWith("GET /raft/stream/message/", StringComparison.Ordinal)
+                ? new MessageTap(message => Double(message, dialer, request))
+                : null;
             await PassAsync(() => dialer, _owner);
             await far.ConnectAsync(IPAddress.Loopback, _target, _stop.Token);
             await far.SendAsync(head.AsMemory(0, count), _stop.Token);
-            await Task.WhenAny(PumpAsync(near, far, () => dialer, _owner), PumpAsync(far, near, _owner, () => dialer));
+            await Task.WhenAny(
+                PumpAsync(near, far, () => dialer, _owner, tap: null), PumpAsync(far, near, _owner, () => dialer, tap));
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException)
         {
@@ -140,17 +169,67 @@ internal sealed class PeerProxy : IAsyncDisposable
         return ulong.Parse(head.AsSpan(at, head.IndexOf('\r', at) - at), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
     }
 
-    private async Task PumpAsync(Socket source, Socket target, Func<ulong> from, Func<ulong> to)
+    /// <summary>Sends a message that is passing by once more, as a post to the one that gets it.</summary>
+    private void Double(byte[] message, ulong dialer, string request)
+    {
+        if (Random.Shared.NextDouble() < _weather.Duplication)
+        {
+            _ = PostAsync();
+        }
+
+        async Task PostAsync()
+        {
+            try
+            {
+                await Task.Delay(Random.Shared.Next(500), _stop.Token);
+                if (_urlOf(dialer) is not { } url)
+                {
+                    return;
+                }
+
+                using var post = new HttpRequestMessage(HttpMethod.Post, url + "/raft") { Content = new ByteArrayContent(message) };
+                foreach (string line in request.Split("\r\n").Where(l => l.StartsWith("X-", StringComparison.OrdinalIgnoreCase)))
+                {
+                    string[] parts = line.Split(": ", 2);
+                    string value = parts[0] == "X-Server-From" ? _owner().ToString("x", CultureInfo.InvariantCulture) : parts[1];
+                    if (parts[0] is not ("X-PeerURLs" or "X-Raft-To"))
+                    {
+                        post.Headers.TryAddWithoutValidation(parts[0], value);
+                    }
+                }
+
+                using HttpResponseMessage answer = await s_http.SendAsync(post, _stop.Token);
+                if (answer.StatusCode == HttpStatusCode.NoContent)
+                {
+                    _weather.CountDuplicate();
+                }
+            }
+            catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
+            {
+                // The member is down, or the test over.
+            }
+        }
+    }
+
+    private async Task PumpAsync(Socket source, Socket target, Func<ulong> from, Func<ulong> to, MessageTap? tap)
     {
         byte[] buffer = new byte[64 << 10];
         while (true)
         {
             int read = await source.ReceiveAsync(buffer, _stop.Token);
-            if (read == 0 || Random.Shared.NextDouble() < _weather.Loss)
+            if (read == 0)
             {
                 return;
             }
 
+            if (Random.Shared.NextDouble() < _weather.Loss)
+            {
+                // The piece is cut somewhere, and so is whatever message it belongs to.
+                await target.SendAsync(buffer.AsMemory(0, Random.Shared.Next(read)), _stop.Token);
+                return;
+            }
+
+            tap?.Pass(buffer.AsSpan(0, read));
             await PassAsync(from, to);
             await target.SendAsync(buffer.AsMemory(0, read), _stop.Token);
         }
@@ -158,9 +237,10 @@ internal sealed class PeerProxy : IAsyncDisposable
 
     private async Task PassAsync(Func<ulong> from, Func<ulong> to)
     {
-        if (_weather.Delay > TimeSpan.Zero)
+        TimeSpan delay = _weather.Delay + (_weather.Jitter * Random.Shared.NextDouble());
+        if (delay > TimeSpan.Zero)
         {
-            await Task.Delay(_weather.Delay, _stop.Token);
+            await Task.Delay(delay, _stop.Token);
         }
 
         while (_weather.IsCut(from(), to()))

@@ -82,6 +82,64 @@ public sealed class SnapshotTests
         stream.Close();
     }
 
+    [Fact]
+    public async Task A_crash_between_the_logs_snapshot_record_and_the_renaming_is_made_good_at_the_start()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3, SmallLog);
+        EtcdNode leader = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(leader, "a", 100);
+        await cluster.SameHashAsync();
+        string name = cluster.NameOf(cluster.Running.First(n => !n.IsLeader));
+        string snapDir = cluster.Config(name).SnapDir;
+        string database = Path.Combine(snapDir, "db");
+        await cluster.StopAsync(name);
+        string old = cluster.DirectoryOf(name) + ".old";
+        await CopyAsync(cluster.DirectoryOf(name), old);
+
+        // While it is away the log is cut; it comes back by a snapshot.
+        await TestCluster.PutManyAsync(leader, "b", 400, 1000);
+        await TestCluster.EventuallyAsync(() => leader.Pipeline.Core.FirstIndex > 300);
+        cluster.Start(name);
+        await cluster.SameHashAsync();
+        await cluster.StopAsync(name);
+        string newest = Directory.GetFiles(snapDir, "*.snap").Max(StringComparer.Ordinal)!;
+        string index = Path.GetFileNameWithoutExtension(newest).Split('-')[1];
+        File.Move(database, Path.Combine(snapDir, index + ".snap.db"));
+        File.Copy(Path.Combine(old, "member/snap/db"), database);
+        EtcdNode back = cluster.Start(name);
+        Assert.True(TestCluster.Has(back, "b000100"));
+        await cluster.SameHashAsync();
+        Assert.Empty(Directory.GetFiles(snapDir, "*.snap.db"));
+        await TestCluster.PutManyAsync(back, "c", 20);
+        await cluster.SameHashAsync();
+    }
+
+    [Fact]
+    public async Task A_received_database_that_the_log_knows_nothing_of_is_thrown_away_at_the_start()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3, SmallLog);
+        EtcdNode leader = await cluster.LeaderAsync();
+        await TestCluster.PutManyAsync(leader, "a", 100);
+        await cluster.SameHashAsync();
+        string name = cluster.NameOf(cluster.Running.First(n => !n.IsLeader));
+        string snapDir = cluster.Config(name).SnapDir;
+        await cluster.StopAsync(name);
+        File.Copy(Path.Combine(snapDir, "db"), Path.Combine(snapDir, "00000000000fffff.snap.db"));
+        await File.WriteAllBytesAsync(Path.Combine(snapDir, "tmp123"), [1, 2, 3]);
+        EtcdNode back = cluster.Start(name);
+        Assert.Empty(Directory.GetFiles(snapDir, "*.snap.db"));
+        Assert.Empty(Directory.GetFiles(snapDir, "tmp*"));
+        await TestCluster.PutManyAsync(back, "c", 20);
+        await cluster.SameHashAsync();
+    }
+
+    private static async Task CopyAsync(string source, string target)
+    {
+        using var copy = System.Diagnostics.Process.Start("cp", ["-r", source, target]);
+        await copy.WaitForExitAsync();
+        Assert.Equal(0, copy.ExitCode);
+    }
+
     private static void SmallLog(Config.ServerConfig config)
     {
         config.SnapshotCount = 50;

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
+using Perf.Engine.IO;
 using Perf.Node.Config;
 using Perf.Node.Consensus;
 using Perf.Node.Logging;
@@ -39,6 +40,9 @@ internal sealed class TestCluster : IAsyncDisposable
     public Dictionary<string, int> Ports { get; }
 
     public Action<ServerConfig> Adjust { get; set; } = _ => { };
+
+    /// <summary>What a member keeps its files on.</summary>
+    public Func<string, IDisk> DiskOf { get; set; } = _ => FileDisk.Instance;
 
     /// <summary>What lies between the members, where they were started with proxies.</summary>
     public Weather? Weather { get; private init; }
@@ -87,6 +91,7 @@ internal sealed class TestCluster : IAsyncDisposable
                 cluster.Ports[name],
                 hidden,
                 () => cluster._running.TryGetValue(name, out EtcdNode? node) ? node.MemberId : 0,
+                cluster.HiddenUrl,
                 cluster.Weather));
         }
 
@@ -145,10 +150,16 @@ internal sealed class TestCluster : IAsyncDisposable
     {
         ServerConfig config = Config(name);
         config.NewCluster = !joins;
-        EtcdNode node = EtcdNode.Start(config, LogOf(name), TimeProvider.System);
+        EtcdNode node = EtcdNode.StartOn(DiskOf(name), config, LogOf(name), TimeProvider.System, hasNetwork: true);
         _running[name] = node;
-
         return node;
+    }
+
+    /// <summary>Where a running member listens behind its proxy.</summary>
+    private string? HiddenUrl(ulong id)
+    {
+        string? name = _running.FirstOrDefault(p => p.Value.MemberId == id).Key;
+        return name is null ? null : $"http://127.0.0.1:{_hidden[name]}";
     }
 
     public async Task StopAsync(string name)
@@ -224,6 +235,21 @@ internal sealed class TestCluster : IAsyncDisposable
         var target = new ArrayBufferWriter<byte>();
         return node.State.Machine.Kv.TryGetAt(
             Encoding.UTF8.GetBytes(key), node.State.Machine.Kv.PublishedRevision, target);
+    }
+
+    /// <summary>How often the key was written, by this member's published state; 0: it is not there.</summary>
+    public static long VersionOf(EtcdNode node, string key)
+    {
+        var target = new ArrayBufferWriter<byte>();
+        node.State.Machine.Kv.TryGetAt(Encoding.UTF8.GetBytes(key), node.State.Machine.Kv.PublishedRevision, target);
+        var reader = new ProtoReader(target.WrittenSpan);
+        long version = 0;
+        while (reader.Next())
+        {
+            version = reader.Field == 4 ? (long)reader.UInt64 : version;
+        }
+
+        return version;
     }
 
     public static async Task PutManyAsync(EtcdNode node, string prefix, int count, int valueBytes = 8)

@@ -184,6 +184,11 @@ public sealed class NetworkTests
                 }
             }
 
+            // The log is cut somewhat after the snapshot that allows it.
+            string snapshots = Path.Combine(group.DirectoryOf(leader), "member/snap");
+            MemberGroup.Eventually(
+                () => Directory.GetFiles(snapshots, "*.snap").Length, count => count >= 2, "the leader takes snapshots");
+
             // Six megabytes at two a second: three election timeouts long.
             NetworkLab.LimitBandwidth(group.Host(leader), 2_000_000);
             ulong term = group.Status(leader).RaftTerm;

@@ -17,7 +17,7 @@ internal sealed class UniqueWrites(MemberGroup group, string prefix = "load/") :
 
     private readonly ConcurrentDictionary<string, long> _acknowledged = new();
     private readonly ConcurrentDictionary<string, byte> _unknown = new();
-    private readonly CancellationTokenSource _over = new();
+    private CancellationTokenSource _over = new();
     private readonly List<Task> _clients = [];
     private int _started;
 
@@ -32,7 +32,7 @@ internal sealed class UniqueWrites(MemberGroup group, string prefix = "load/") :
     {
         for (int i = 0; i < clients; i++)
         {
-            _clients.Add(Task.Run(() => RunAsync(pause)));
+            _clients.Add(Task.Run(() => RunAsync(pause, _over.Token)));
         }
     }
 
@@ -43,12 +43,14 @@ internal sealed class UniqueWrites(MemberGroup group, string prefix = "load/") :
         MemberGroup.Eventually(() => Count, c => c >= target, "writes go on", c => $"{c} of {target}");
     }
 
-    /// <summary>Ends the clients; a client that fails for a reason of its own fails here.</summary>
+    /// <summary>Ends the clients, which may be started again; one that fails for a reason of its own fails here.</summary>
     public async Task StopAsync()
     {
         await _over.CancelAsync();
         await Task.WhenAll(_clients);
         _clients.Clear();
+        _over.Dispose();
+        _over = new CancellationTokenSource();
     }
 
     /// <summary>Compares with what a server has.</summary>
@@ -94,13 +96,13 @@ internal sealed class UniqueWrites(MemberGroup group, string prefix = "load/") :
         _over.Dispose();
     }
 
-    private async Task RunAsync(TimeSpan pause)
+    private async Task RunAsync(TimeSpan pause, CancellationToken over)
     {
         Caller? caller = null;
         int member = Interlocked.Increment(ref _started);
         try
         {
-            while (!_over.IsCancellationRequested)
+            while (!over.IsCancellationRequested)
             {
                 if (caller is null)
                 {

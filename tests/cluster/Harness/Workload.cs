@@ -28,6 +28,15 @@ internal sealed class Workload(int seed)
         }
     }
 
+    /// <summary>Sends one request after another, each to any of these, until it is over.</summary>
+    public async Task RunAsync(IReadOnlyList<Caller> callers, CancellationToken over)
+    {
+        while (!over.IsCancellationRequested)
+        {
+            await StepAsync(callers[_random.Next(callers.Count)]);
+        }
+    }
+
     private async Task StepAsync(Caller caller)
     {
         switch (_random.Next(100))

@@ -14,7 +14,7 @@ public sealed class FailoverTests(ITestOutputHelper output)
 {
     /// <summary>Leaders killed. Fifty and more by hand, for figures: PERF_KILLED_LEADERS=50.</summary>
     private static readonly int _kills = int.Parse(
-        Environment.GetEnvironmentVariable("PERF_KILLED_LEADERS") ?? "15", CultureInfo.InvariantCulture);
+        Environment.GetEnvironmentVariable("PERF_KILLED_LEADERS") ?? "12", CultureInfo.InvariantCulture);
 
     /// <summary>PERF_ELECTION_MS=1000 for the figures of the defaults.</summary>
     private static readonly int _electionMs = int.Parse(

@@ -1,3 +1,4 @@
+using System.Net.WebSockets;
 using System.Text;
 using System.Text.Json;
 using Xunit;
@@ -7,6 +8,8 @@ namespace Perf.Rpc.Tests;
 /// <summary>The JSON gateway (SURFACE 2.1).</summary>
 public sealed class GatewayTests(RpcServer server) : IClassFixture<RpcServer>
 {
+    private readonly CancellationTokenSource _patience = new(TimeSpan.FromSeconds(60));
+
     [Fact]
     public async Task GW03_PutAndRangeInEtcdsSpelling()
     {
@@ -164,6 +167,65 @@ public sealed class GatewayTests(RpcServer server) : IClassFixture<RpcServer>
         {
             await own.DisposeAsync();
         }
+    }
+
+    [Fact]
+    public async Task GW07_WebSocketsCarryStreamsMessageByMessage()
+    {
+        using var socket = new ClientWebSocket();
+        socket.Options.AddSubProtocol("Bearer");
+        socket.Options.AddSubProtocol("some.token");
+        var address = new Uri($"ws://127.0.0.1:{server.Url.Port}/v3/watch");
+        await socket.ConnectAsync(address, _patience.Token);
+        Assert.Equal("Bearer", socket.SubProtocol);
+        string key = Base64("socket");
+        await SendAsync(socket, $$$"""{"create_request":{"key":"{{{key}}}"}}""");
+        JsonElement created = (await ReceiveAsync(socket)).GetProperty("result");
+        Assert.True(created.GetProperty("created").GetBoolean());
+
+        // A large value comes whole, and a second request on the same socket is answered too.
+        string value = Base64(new string('x', 200_000));
+        await server.JsonAsync("/v3/kv/put", $$"""{"key":"{{key}}","value":"{{value}}"}""");
+        JsonElement told = (await ReceiveAsync(socket)).GetProperty("result").GetProperty("events")[0];
+        Assert.Equal(value, told.GetProperty("kv").GetProperty("value").GetString());
+        await SendAsync(socket, """{"cancel_request":{"watch_id":0}}""");
+        Assert.True((await ReceiveAsync(socket)).GetProperty("result").GetProperty("canceled").GetBoolean());
+        await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, null, _patience.Token);
+        Assert.Equal(WebSocketState.Closed, socket.State);
+    }
+
+    [Fact]
+    public async Task GW07_ASocketWithoutAKeyIsRefusedAndAnErrorEndsIt()
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/v3/watch");
+        request.Headers.TryAddWithoutValidation("Connection", "Upgrade");
+        request.Headers.TryAddWithoutValidation("Upgrade", "websocket");
+        using HttpResponseMessage refused = await server.Http.SendAsync(request);
+        Assert.Equal(400, (int)refused.StatusCode);
+
+        using var socket = new ClientWebSocket();
+        await socket.ConnectAsync(new Uri($"ws://127.0.0.1:{server.Url.Port}/v3/watch"), _patience.Token);
+        await SendAsync(socket, "nonsense");
+        Assert.True((await ReceiveAsync(socket)).TryGetProperty("error", out _));
+        ValueWebSocketReceiveResult end = await socket.ReceiveAsync(new byte[64].AsMemory(), _patience.Token);
+        Assert.Equal(WebSocketMessageType.Close, end.MessageType);
+    }
+
+    private static async Task SendAsync(ClientWebSocket socket, string json) =>
+        await socket.SendAsync(Encoding.UTF8.GetBytes(json), WebSocketMessageType.Text, true, CancellationToken.None);
+
+    private async Task<JsonElement> ReceiveAsync(ClientWebSocket socket)
+    {
+        var message = new MemoryStream();
+        byte[] buffer = new byte[16 << 10];
+        ValueWebSocketReceiveResult received;
+        do
+        {
+            received = await socket.ReceiveAsync(buffer.AsMemory(), _patience.Token);
+            message.Write(buffer, 0, received.Count);
+        }
+        while (!received.EndOfMessage);
+        return JsonDocument.Parse(message.ToArray()).RootElement;
     }
 
     private static string Base64(string text) => Convert.ToBase64String(Encoding.UTF8.GetBytes(text));

@@ -111,6 +111,17 @@ public sealed class HttpTests(RpcServer server) : IClassFixture<RpcServer>
     public async Task HTTP11_UnknownPath() => Assert.Equal((404, "404 page not found\n"), await GetAsync("/nothing"));
 
     [Fact]
+    public async Task HTTP07_WhoLooksForGoProfilesIsToldWhatThereIs()
+    {
+        foreach (string path in new[] { "/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/heap" })
+        {
+            (int status, string body) = await GetAsync(path);
+            Assert.Equal(404, status);
+            Assert.Contains("dotnet-trace", body, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public async Task MET01_EveryFamilyOf35IsThere()
     {
         (int status, string body) = await GetAsync("/metrics");

@@ -15,6 +15,11 @@ namespace Perf.Rpc.Http;
 internal sealed class ClientHttp(
     EtcdNode node, HealthChecks health, MetricsPage metrics, JsonGateway? gateway, V2Http? v2)
 {
+    /// <summary>Go's profiles have no counterpart here; who looks for them is told where to look (SURFACE HTTP-07).</summary>
+    private const string NoProfiles =
+        "404 no Go profiles: this server runs on .NET. Counters are at /metrics and /debug/vars; "
+        + "dotnet-trace, dotnet-counters and dotnet-dump attach to the process.\n";
+
     private readonly HttpGate _gate = new(node.Config);
 
     public Task Serve(HttpContext context)
@@ -32,6 +37,8 @@ internal sealed class ClientHttp(
             {
                 "/version" => GetAsync(context, "application/json", Version),
                 "/debug/vars" => GetAsync(context, "application/json; charset=utf-8", Variables),
+                _ when path.StartsWith("/debug/pprof", StringComparison.Ordinal) =>
+                    PlainText.WriteAsync(context, 404, NoProfiles),
                 _ => PlainText.WriteAsync(context, 404, "404 page not found\n"),
             };
     }

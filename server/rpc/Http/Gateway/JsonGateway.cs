@@ -43,6 +43,11 @@ internal sealed class JsonGateway(EtcdNode node, GrpcRouter router)
             return PlainText.WriteAsync(context, 404, "Not Found\n");
         }
 
+        if (WebSocketDoor.IsWanted(context))
+        {
+            return WebSocketDoor.ServeAsync(context, ServeAsync);
+        }
+
         if (!HttpMethods.IsPost(context.Request.Method))
         {
             return PlainText.WriteAsync(context, 405, "Method Not Allowed\n");

@@ -8,7 +8,7 @@ using Xunit;
 namespace Perf.Rpc.Tests;
 
 /// <summary>The lock and election services (SURFACE 1.12).</summary>
-public sealed class ConcurrencyTests(RpcServer server) : IClassFixture<RpcServer>
+public class ConcurrencyTests(RpcServer server) : IClassFixture<RpcServer>
 {
     private const string Election = "/v3electionpb.Election/";
     private const string Locks = "/v3lockpb.Lock/";

@@ -7,7 +7,7 @@ using Xunit;
 namespace Perf.Rpc.Tests;
 
 /// <summary>The key-value service over the wire: refusals and limits (SURFACE 1.2 to 1.6, 1.13).</summary>
-public sealed class KvTests(RpcServer server) : IClassFixture<RpcServer>
+public class KvTests(RpcServer server) : IClassFixture<RpcServer>
 {
     private const string Kv = "/etcdserverpb.KV/";
 

@@ -11,7 +11,7 @@ using Xunit;
 namespace Perf.Rpc.Tests;
 
 /// <summary>A member with one client port in this process, with quick ticks, and a client of each kind to it.</summary>
-public sealed class RpcServer : IAsyncLifetime
+public class RpcServer : IAsyncLifetime
 {
     private static int s_nextPort = 31600;
 
@@ -58,7 +58,7 @@ public sealed class RpcServer : IAsyncLifetime
         _listener = new ClientListener(_node);
         await _listener.StartAsync();
         Http = new HttpClient { BaseAddress = Url, DefaultRequestVersion = HttpVersion.Version11 };
-        Channel = new GrpcChannel(Url.OriginalString, new GrpcChannelOptions());
+        Channel = new GrpcChannel((await FrontAsync(Url)).OriginalString, new GrpcChannelOptions());
     }
 
     public async Task DisposeAsync()
@@ -67,8 +67,11 @@ public sealed class RpcServer : IAsyncLifetime
         Directory.Delete(_directory, recursive: true);
     }
 
+    /// <summary>Where gRPC clients go; another place when something stands before the member.</summary>
+    protected virtual Task<Uri> FrontAsync(Uri member) => Task.FromResult(member);
+
     /// <summary>Ends the member; its files stay until the end of the test.</summary>
-    public async Task StopAsync()
+    public virtual async Task StopAsync()
     {
         if (_listener is null)
         {

@@ -27,7 +27,7 @@ internal sealed class KvProxy(Upstream upstream, KeyNamespace keys, ProxyFigures
     private async ValueTask RangeAsync(ServerCall call)
     {
         await call.ReadMessageAsync().ConfigureAwait(false);
-        RangeRequest request = RangeRequest.Parser.ParseFrom(call.Message);
+        RangeRequest request = RangeRequest.Parser.Read(call);
         keys.Apply(request);
         ByteString key = ReadCache.Key(request, call.TryGetHeader("token", out string who) ? who : "");
         if (request.Serializable)
@@ -72,7 +72,7 @@ internal sealed class KvProxy(Upstream upstream, KeyNamespace keys, ProxyFigures
     private async ValueTask PutAsync(ServerCall call)
     {
         await call.ReadMessageAsync().ConfigureAwait(false);
-        PutRequest request = PutRequest.Parser.ParseFrom(call.Message);
+        PutRequest request = PutRequest.Parser.Read(call);
         keys.Apply(request);
         try
         {
@@ -90,7 +90,7 @@ internal sealed class KvProxy(Upstream upstream, KeyNamespace keys, ProxyFigures
     private async ValueTask DeleteAsync(ServerCall call)
     {
         await call.ReadMessageAsync().ConfigureAwait(false);
-        DeleteRangeRequest request = DeleteRangeRequest.Parser.ParseFrom(call.Message);
+        DeleteRangeRequest request = DeleteRangeRequest.Parser.Read(call);
         keys.Apply(request);
         try
         {
@@ -107,7 +107,7 @@ internal sealed class KvProxy(Upstream upstream, KeyNamespace keys, ProxyFigures
     private async ValueTask TxnAsync(ServerCall call)
     {
         await call.ReadMessageAsync().ConfigureAwait(false);
-        TxnRequest request = TxnRequest.Parser.ParseFrom(call.Message);
+        TxnRequest request = TxnRequest.Parser.Read(call);
         keys.Apply(request);
         try
         {
@@ -124,7 +124,7 @@ internal sealed class KvProxy(Upstream upstream, KeyNamespace keys, ProxyFigures
     private async ValueTask CompactAsync(ServerCall call)
     {
         await call.ReadMessageAsync().ConfigureAwait(false);
-        CompactionRequest request = CompactionRequest.Parser.ParseFrom(call.Message);
+        CompactionRequest request = CompactionRequest.Parser.Read(call);
         Answer(call, await WriteAsync<CompactionResponse>(call, request).ConfigureAwait(false));
         _cache.Compact(request.Revision);
     }

@@ -24,7 +24,7 @@ internal sealed class LeaseProxy(Upstream upstream)
         KeepAliveStream stream = _streams.GetOrAdd(who, _ => new KeepAliveStream(upstream, headers));
         while (await call.ReadMessageAsync().ConfigureAwait(false))
         {
-            LeaseKeepAliveRequest request = LeaseKeepAliveRequest.Parser.ParseFrom(call.Message);
+            LeaseKeepAliveRequest request = LeaseKeepAliveRequest.Parser.Read(call);
             LeaseKeepAliveResponse answer = await stream.KeepAliveAsync(request.ID).WaitAsync(call.Cancelled).ConfigureAwait(false);
             call.WriteMessage(answer.ToByteArray());
             await call.FlushAsync().ConfigureAwait(false);

@@ -28,7 +28,7 @@ internal sealed class ProxyWatchStream(WatchProxy owner, KeyNamespace keys, Meta
         {
             while (await call.ReadMessageAsync().ConfigureAwait(false))
             {
-                WatchRequest request = WatchRequest.Parser.ParseFrom(call.Message);
+                WatchRequest request = WatchRequest.Parser.Read(call);
                 switch (request.RequestUnionCase)
                 {
                     case WatchRequest.RequestUnionOneofCase.CreateRequest:

@@ -209,6 +209,9 @@ public sealed partial class WalLog : IDisposable
             }
 
             _disk.Rename(path, Path.Combine(_directory, name.ToString()));
+#if MUTANTS
+            if (!Mutant.Is("23-name-of-log-file-not-synced"))
+#endif
             if (!_options.NoSync)
             {
                 _disk.SyncDirectory(_directory);

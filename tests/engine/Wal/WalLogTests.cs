@@ -116,6 +116,34 @@ public sealed class WalLogTests
     }
 
     [Fact]
+    public void Opening_from_a_snapshot_leaves_out_what_was_replaced_before_it()
+    {
+        // Entries 3 to 6 of term 1 were never committed; a new leader wrote its own 3 and 4, and 3 went into a snapshot.
+        using (WalLog log = Create())
+        {
+            for (ulong i = 1; i <= 6; i++)
+            {
+                log.AppendEntry(i, WalSamples.Entry(1, i, 20));
+            }
+
+            log.AppendEntry(3, WalSamples.Entry(2, 3, 20));
+            log.AppendEntry(4, WalSamples.Entry(2, 4, 20));
+            log.AppendHardState(2, 1, 4);
+            log.AppendSnapshot(new WalSnapshot(3, 2, default));
+            log.Sync();
+        }
+
+        var terms = new TermsSeen();
+        using (WalLog log = WalLog.Open(
+            _disk, WalSamples.Directory, new WalSnapshot(3, 2, default), WalSamples.Small, terms))
+        {
+            Assert.Equal(4UL, log.LastIndex);
+        }
+
+        Assert.Equal([(4UL, 2UL)], terms.Entries);
+    }
+
+    [Fact]
     public void Opening_from_a_snapshot_gives_what_lies_behind_it()
     {
         using (WalLog log = Create())
@@ -380,6 +408,26 @@ public sealed class WalLogTests
         {
             Assert.Equal(entries[from + i].Term, read.Entries[i].Term);
             Assert.Equal(entries[from + i].Bytes, read.Entries[i].Bytes);
+        }
+    }
+
+    /// <summary>Everything that a replay hands over, also what it takes back later.</summary>
+    private sealed class TermsSeen : IWalVisitor
+    {
+        public List<(ulong Index, ulong Term)> Entries { get; } = [];
+
+        public void OnEntry(ulong index, ulong term, ReadOnlySpan<byte> encodedEntry) => Entries.Add((index, term));
+
+        public void OnTruncate(ulong index)
+        {
+        }
+
+        public void OnHardState(ulong term, ulong vote, ulong commit)
+        {
+        }
+
+        public void OnSnapshot(ulong index, ulong term, ReadOnlySpan<byte> confState)
+        {
         }
     }
 

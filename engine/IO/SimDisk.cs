@@ -15,6 +15,9 @@ public enum SimFailure
     /// <summary>A write, sync or other change is reported as done and was not.</summary>
     Phantom,
 
+    /// <summary>A write is reported as done and has landed one page beside its place; other calls: as Phantom.</summary>
+    Misdirected,
+
     /// <summary>The machine stops in this call (it may have taken effect); every later one throws the same.</summary>
     PowerOff,
 }
@@ -201,6 +204,15 @@ public sealed class SimDisk : IDisk
             SimFile file = FindFile(path) ?? throw Missing(path, "flip");
             ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(offset, file.Length);
             file.Flip(offset, bit);
+        }
+    }
+
+    /// <summary>Where a file's bytes end that are not zero: how far it was ever written.</summary>
+    public long WrittenBytes(string path)
+    {
+        lock (_lock)
+        {
+            return FindFile(path)?.WrittenBytes ?? 0;
         }
     }
 
@@ -522,6 +534,8 @@ public sealed class SimDisk : IDisk
                 return Effect.FullThenOff;
             case SimFailure.Phantom:
                 return Effect.None;
+            case SimFailure.Misdirected:
+                return Effect.Beside;
             case SimFailure.NoSpace:
                 return failsLater
                     ? Effect.HalfNoSpace
@@ -548,6 +562,7 @@ public sealed class SimDisk : IDisk
         FullThenOff,
         HalfInputOutput,
         HalfNoSpace,
+        Beside,
         None,
     }
 

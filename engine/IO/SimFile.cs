@@ -15,6 +15,8 @@ internal sealed class SimFile
 
     public long Length { get; private set; }
 
+    public long WrittenBytes => Math.Min(Length, _now.AsSpan().LastIndexOfAnyExcept((byte)0) + 1);
+
     public object? WholeLock { get; set; }
 
     public object? DescriptionLock { get; set; }

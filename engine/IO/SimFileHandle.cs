@@ -124,7 +124,8 @@ internal sealed class SimFileHandle(SimDisk disk, SimFile file, string path, boo
         };
         if (count > 0)
         {
-            file.Write(source.AsSpan(0, count), offset);
+            long beside = offset >= CachePageBytes ? offset - CachePageBytes : offset + CachePageBytes;
+            file.Write(source.AsSpan(0, count), effect == Effect.Beside ? beside : offset);
         }
 
         return true;

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace Perf.Engine.Pages;
 
 // A page extent: 1 + overflow pages, only the first has a header. Little-endian throughout (FORMATS A.2).
@@ -56,4 +58,21 @@ internal static class PageLayout
 
     /// <summary>An inline bucket's value, or a bucket header: root page id, sequence.</summary>
     public const int BucketHeaderBytes = 16;
+
+    /// <summary>
+    /// The checksum of a bucket's root page, which we put behind the header of a bucket that is not inline. etcd reads
+    /// past it, and writes the header alone when it changes the bucket: then there is none, 0.
+    /// </summary>
+    public static uint RootChecksum(ReadOnlySpan<byte> bucket)
+    {
+#if MUTANTS
+        if (Mutant.Is("28-bucket-root-unchecked"))
+        {
+            return 0;
+        }
+#endif
+        return bucket.Length == BucketHeaderBytes + ChildChecksumBytes
+            ? BinaryPrimitives.ReadUInt32LittleEndian(bucket[BucketHeaderBytes..])
+            : 0;
+    }
 }

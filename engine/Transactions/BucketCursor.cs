@@ -115,7 +115,7 @@ public ref struct BucketCursor
         }
 
         _path[0] = new Step { Page = _bucket.Root };
-        uint expected = _holdsBuckets ? _view.Meta.RootChecksum : 0;
+        uint expected = _holdsBuckets ? _view.Meta.RootChecksum : _bucket.Checksum;
         _leaf = _view.Page(_bucket.Root, expected, _holdsBuckets);
         return true;
     }

@@ -97,5 +97,6 @@ internal sealed class CommitView
 /// <param name="Exists">False: no such bucket in this commit.</param>
 /// <param name="Root">Root page, or 0 when the entries are inline.</param>
 /// <param name="Sequence">bbolt's counter; etcd leaves it at 0, we keep what we find.</param>
+/// <param name="Checksum">The root page's checksum; 0 where etcd wrote the bucket, or it is inline.</param>
 /// <param name="Inline">A copy of the inline page; empty when there is none.</param>
-internal readonly record struct BucketRoot(bool Exists, long Root, ulong Sequence, byte[]? Inline);
+internal readonly record struct BucketRoot(bool Exists, long Root, ulong Sequence, uint Checksum, byte[]? Inline);

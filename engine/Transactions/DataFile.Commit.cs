@@ -145,9 +145,12 @@ public sealed partial class DataFile
                 continue;
             }
 
-            (long root, _) = _builder.Merge(
-                old, bucket.Root, 0, bucket.Inline, change.Open(), moving, holdsBuckets: false);
-            bucket = new BucketRoot(true, root, bucket.Sequence, root == 0 ? EmptyInline : null);
+            (long root, uint checksum) = _builder.Merge(
+                old, bucket.Root, bucket.Checksum, bucket.Inline, change.Open(), moving, holdsBuckets: false);
+#if MUTANTS
+            checksum = Mutant.Is("28-bucket-root-unchecked") ? 0 : checksum;
+#endif
+            bucket = new BucketRoot(true, root, bucket.Sequence, checksum, root == 0 ? EmptyInline : null);
             roots[id.Value] = bucket;
             rootChanges.Add(change.NameBytes, bucket);
         }
@@ -195,6 +198,9 @@ public sealed partial class DataFile
         };
         try
         {
+#if MUTANTS
+            if (!Mutant.Is("03-meta-before-data"))
+#endif
             SyncCommit(old, _output.HasGrown);
             int slot = (int)(meta.Txid & 1);
             meta.Write(_metaPage, slot);
@@ -232,7 +238,16 @@ public sealed partial class DataFile
         Volatile.Write(ref _durableTxid, written.Txid);
     }
 
-    private void ReleaseQuarantine() => _quarantine.Release(_space, _durableTxid, _epochs.Oldest(_view.Txid));
+    private void ReleaseQuarantine()
+    {
+#if MUTANTS
+        if (Mutant.Is("24-pages-free-too-early"))
+        {
+            _quarantine.Release(_space, _view.Txid, _view.Txid);
+        }
+#endif
+        _quarantine.Release(_space, _durableTxid, _epochs.Oldest(_view.Txid));
+    }
 
     /// <summary>
     /// Gives the end of the file back when nothing can refer to it: no commit that a crash could bring back, no
@@ -285,9 +300,15 @@ public sealed partial class DataFile
 
         public void Add(byte[] name, in BucketRoot bucket)
         {
-            byte[] value = new byte[PageLayout.BucketHeaderBytes + (bucket.Inline?.Length ?? 0)];
+            int behind = bucket.Inline?.Length ?? PageLayout.ChildChecksumBytes;
+            byte[] value = new byte[PageLayout.BucketHeaderBytes + behind];
             BinaryPrimitives.WriteInt64LittleEndian(value, bucket.Root);
             BinaryPrimitives.WriteUInt64LittleEndian(value.AsSpan(8), bucket.Sequence);
+            if (bucket.Inline is null)
+            {
+                BinaryPrimitives.WriteUInt32LittleEndian(value.AsSpan(PageLayout.BucketHeaderBytes), bucket.Checksum);
+            }
+
             bucket.Inline?.CopyTo(value.AsSpan(PageLayout.BucketHeaderBytes));
             _entries.Add((name, value));
         }

@@ -30,7 +30,7 @@ internal sealed class SpaceWalk(CommitView view, PageSpace space)
         {
             if (bucket.Root != 0)
             {
-                Walk(bucket.Root, 0, PageLayout.DepthMax, holdsBuckets: false);
+                Walk(bucket.Root, bucket.Checksum, PageLayout.DepthMax, holdsBuckets: false);
             }
         }
 
@@ -140,7 +140,7 @@ internal sealed class SpaceWalk(CommitView view, PageSpace space)
         ulong sequence = BinaryPrimitives.ReadUInt64LittleEndian(value[8..]);
         if (root != 0)
         {
-            return new BucketRoot(true, root, sequence, null);
+            return new BucketRoot(true, root, sequence, PageLayout.RootChecksum(value), null);
         }
 
         ReadOnlySpan<byte> inline = value[PageLayout.BucketHeaderBytes..];
@@ -155,6 +155,6 @@ internal sealed class SpaceWalk(CommitView view, PageSpace space)
             view.ThrowCorrupt(page, $"page#{page}: inline bucket {name}: {problem}");
         }
 
-        return new BucketRoot(true, 0, sequence, inline.ToArray());
+        return new BucketRoot(true, 0, sequence, 0, inline.ToArray());
     }
 }

@@ -23,13 +23,15 @@ internal static class TailPages
         }
 
         var moving = new HashSet<long>();
-        Visit(view, space, view.Meta.Root, 0, tail, TreeSearch.Height(view, view.Meta.Root, 0, true), true, moving);
+        uint rootChecksum = view.Meta.RootChecksum;
+        int rootHeight = TreeSearch.Height(view, view.Meta.Root, rootChecksum, true);
+        Visit(view, space, view.Meta.Root, rootChecksum, tail, rootHeight, true, moving);
         foreach (BucketRoot bucket in view.Buckets)
         {
             if (bucket.Root != 0)
             {
-                int height = TreeSearch.Height(view, bucket.Root);
-                Visit(view, space, bucket.Root, 0, tail, height, false, moving);
+                int height = TreeSearch.Height(view, bucket.Root, bucket.Checksum);
+                Visit(view, space, bucket.Root, bucket.Checksum, tail, height, false, moving);
             }
         }
 

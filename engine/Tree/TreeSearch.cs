@@ -16,7 +16,7 @@ internal static class TreeSearch
             return false;
         }
 
-        ReadOnlySpan<byte> page = bucket.Root == 0 ? bucket.Inline : LeafFor(view, bucket.Root, key);
+        ReadOnlySpan<byte> page = bucket.Root == 0 ? bucket.Inline : LeafFor(view, bucket, key);
         var leaf = new LeafView(page);
         int index = leaf.LowerBound(key, out bool found);
         if (found)
@@ -59,8 +59,8 @@ internal static class TreeSearch
             return cuts;
         }
 
-        var level = new List<(long Id, uint Checksum, byte[] Key)> { (bucket.Root, 0, []) };
-        for (int height = Height(view, bucket.Root); height > 0 && level.Count < parts * 4; height--)
+        var level = new List<(long Id, uint Checksum, byte[] Key)> { (bucket.Root, bucket.Checksum, []) };
+        for (int height = Height(view, bucket.Root, bucket.Checksum); height > 0 && level.Count < parts * 4; height--)
         {
             var below = new List<(long, uint, byte[])>();
             foreach ((long id, uint checksum, _) in level)
@@ -99,10 +99,10 @@ internal static class TreeSearch
         }
     }
 
-    private static ReadOnlySpan<byte> LeafFor(CommitView view, long root, ReadOnlySpan<byte> key)
+    private static ReadOnlySpan<byte> LeafFor(CommitView view, BucketRoot bucket, ReadOnlySpan<byte> key)
     {
-        long id = root;
-        uint expected = 0;
+        long id = bucket.Root;
+        uint expected = bucket.Checksum;
         for (int depth = 0; depth <= PageLayout.DepthMax; depth++)
         {
             ReadOnlySpan<byte> page = view.Page(id, expected);
@@ -119,7 +119,7 @@ internal static class TreeSearch
             expected = view.Verified.Contains(id) ? 0 : branch.ChildChecksum(index);
         }
 
-        view.ThrowCorrupt(root, $"page#{root}: a tree of more than {PageLayout.DepthMax} levels");
+        view.ThrowCorrupt(bucket.Root, $"page#{bucket.Root}: a tree of more than {PageLayout.DepthMax} levels");
         return default;
     }
 }

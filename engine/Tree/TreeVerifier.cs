@@ -68,7 +68,7 @@ public sealed class TreeVerifier
         {
             if (bucket.Root != 0)
             {
-                VisitTree(bucket.Root, 0, holdsBuckets: false);
+                VisitTree(bucket.Root, bucket.Checksum, holdsBuckets: false);
             }
             else
             {
@@ -194,7 +194,7 @@ public sealed class TreeVerifier
         long root = BinaryPrimitives.ReadInt64LittleEndian(value);
         ulong sequence = BinaryPrimitives.ReadUInt64LittleEndian(value[8..]);
         byte[]? inline = root == 0 ? value[PageLayout.BucketHeaderBytes..].ToArray() : null;
-        _buckets.Add((name, new BucketRoot(true, root, sequence, inline)));
+        _buckets.Add((name, new BucketRoot(true, root, sequence, root == 0 ? 0 : PageLayout.RootChecksum(value), inline)));
     }
 
     private void CheckInline(string name, byte[] inline)

@@ -32,7 +32,7 @@ public sealed partial class RaftCore
         {
             _electionElapsed = 0;
             _transferTarget = 0;
-            if (_config.CheckQuorum && !IsQuorumActive())
+            if (!_members.ConfState.IsVoter(Id) || (_config.CheckQuorum && !IsQuorumActive()))
             {
                 BecomeFollower(_term, leader: 0);
                 return;

@@ -32,19 +32,23 @@ public sealed partial class RaftCore
             _removed.Add(change.NodeId);
         }
 
-        // Followers hear of the commit that this is about before its sender leaves.
         bool isOwnEnd = _role == RaftRole.Leader && !target.IsVoter(Id);
         if (isOwnEnd)
         {
+            // Whoever stays may need this member's vote until it knows that the change is committed: it is told now,
+            // and with every heartbeat of one election timeout, for which a removed leader stays.
             FeedPeers();
+            _electionElapsed = 0;
         }
 
         _members.Switch(target, _log.LastIndex + 1);
-        if (isOwnEnd)
+#if MUTANTS
+        if (Mutant.Is("27-removed-leader-is-silent") && isOwnEnd)
         {
             BecomeFollower(_term, leader: 0);
         }
-        else if (_role == RaftRole.Leader)
+#endif
+        if (_role == RaftRole.Leader)
         {
             if (!target.IsVoter(_transferTarget))
             {

@@ -118,6 +118,13 @@ public sealed partial class RaftCore
 
     private void EchoReadContext(Progress member, in MessageContext context)
     {
+#if MUTANTS
+        if (Mutant.Is("06-any-heartbeat-confirms-reads"))
+        {
+            member.ReadEcho = _readCounter;
+            CompleteReadRounds();
+        }
+#endif
         // Beyond what was sent is nobody's echo.
         if (context.TryGetUInt64(out ulong echo) && echo > member.ReadEcho && echo <= _readCounter)
         {

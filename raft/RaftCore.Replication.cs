@@ -201,6 +201,14 @@ public sealed partial class RaftCore
             ulong previous = member.Next - 1;
             if (!_log.TryGetTerm(previous, out ulong previousTerm))
             {
+#if MUTANTS
+                if (Mutant.Is("17-term-of-nothing-matches"))
+                {
+                    var wrong = new Message { Type = MessageType.App, To = member.Id, Index = _log.FirstIndex, LogTerm = 0, Commit = _log.Committed };
+                    SendAtOnce(ref wrong);
+                    return;
+                }
+#endif
                 SendSnapshot(member);
                 return;
             }

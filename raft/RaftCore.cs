@@ -223,6 +223,12 @@ public sealed partial class RaftCore
         {
             case LogRead.Done:
                 _log.MarkHanded(_committed[_committed.Count - 1].Index);
+#if MUTANTS
+                if (Mutant.Is("16-page-of-entries-skips-one") && _log.Handed < to)
+                {
+                    _log.MarkHanded(_log.Handed + 1);
+                }
+#endif
                 break;
 
             case LogRead.Pending:

@@ -71,7 +71,12 @@ internal sealed class RaftLog
     /// <summary>False outside StartIndex .. LastIndex: a missing term is never a 0 that could match something.</summary>
     public bool TryGetTerm(ulong index, out ulong term) => _terms.TryGet(index, out term);
 
+#if MUTANTS
+    public bool Matches(ulong index, ulong term) => (_terms.TryGet(index, out ulong own) && own == term)
+        || (Mutant.Is("17-term-of-nothing-matches") && term == 0);
+#else
     public bool Matches(ulong index, ulong term) => _terms.TryGet(index, out ulong own) && own == term;
+#endif
 
     /// <summary>Raft 5.4.1: the candidate's log is at least as new as ours.</summary>
     public bool IsUpToDate(ulong lastIndex, ulong lastTerm) =>
@@ -136,6 +141,9 @@ internal sealed class RaftLog
         Check.That(index > Committed);
         for (ulong i = Math.Max(index, WindowFirst); i <= LastIndex; i++)
         {
+#if MUTANTS
+            if (!Mutant.Is("25-counter-leaks"))
+#endif
             UncommittedBytes -= _ring[Slot(i)].Encoded.Length;
             Drop(i);
         }

@@ -70,11 +70,44 @@ public sealed class MembershipTests
         leader.Propose(new ConfChange(1, ConfChangeType.RemoveNode, leader.Id, default));
         cluster.Settle();
 
-        Assert.Equal(RaftRole.Follower, leader.Core.Role);
         Assert.All(cluster.Members.Values, m => Assert.Equal(2, m.Core.ConfState.Voters.Length));
         cluster.TickAll(60);
+        Assert.Equal(RaftRole.Follower, leader.Core.Role);
         Assert.NotNull(cluster.Leader);
         Assert.NotEqual(leader, cluster.Leader);
+    }
+
+    [Fact]
+    public void The_one_that_stays_of_two_learns_of_the_removal_though_the_first_word_is_lost()
+    {
+        int tried = 0;
+        for (int seed = 1; seed <= 40; seed++)
+        {
+            var cluster = new SimCluster(2, seed);
+            cluster.TickAll(30);
+            SimMember leader = cluster.Leader!;
+            SimMember other = cluster.Members.Values.Single(m => m.Id != leader.Id);
+            leader.Propose(new ConfChange(1, ConfChangeType.RemoveNode, leader.Id, default));
+            for (int i = 0; i < 100_000 && leader.Core.ConfState.IsVoter(leader.Id); i++)
+            {
+                cluster.Step();
+            }
+
+            cluster.Cut(leader.Id, other.Id);
+            cluster.Settle();
+            if (other.Core.ConfState.Voters.Length < 2)
+            {
+                // Here the first word had arrived.
+                continue;
+            }
+
+            tried++;
+            cluster.Heal();
+            cluster.TickAll(5);
+            Assert.Single(other.Core.ConfState.Voters.ToArray());
+        }
+
+        Assert.True(tried > 0);
     }
 
     [Fact]

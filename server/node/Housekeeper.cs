@@ -2,7 +2,6 @@ using Perf.Node.Consensus;
 using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Apply;
-using Perf.Store.Commands;
 using Perf.Store.Lease;
 using Perf.Store.Membership;
 using Perf.Store.Mvcc;
@@ -262,28 +261,28 @@ internal sealed class Housekeeper
             return;
         }
 
+        ulong term = _node.Raft.Term;
         int count = Machine.Leases.TakeExpired(_expired.AsSpan(0, free));
         for (int i = 0; i < count; i++)
         {
             Interlocked.Increment(ref _revoking);
-            _ = RevokeAsync(_expired[i]);
+            _ = RevokeAsync(_expired[i], term);
         }
     }
 
-    private async Task RevokeAsync(long lease)
+    private async Task RevokeAsync(long lease, ulong term)
     {
         try
         {
-            // A leader that cannot confirm its leadership must not revoke (etcd issue 15247).
-            if (await _node.LinearizableAsync().ConfigureAwait(false) != StoreError.None || !_node.IsLeader)
+            // A leader that cannot confirm its leadership must not revoke (etcd issue 15247). What had expired in one
+            // term runs anew in the next, also where the same member leads again.
+            if (await _node.LinearizableAsync().ConfigureAwait(false) != StoreError.None)
             {
                 return;
             }
 
-            byte[] body = new byte[ProtoSize.Int64(1, lease)];
-            new ProtoWriter(body).Int64(1, lease);
-            using PendingRequest request = _node.Propose(
-                InternalField.LeaseRevoke, new System.Buffers.ReadOnlySequence<byte>(body), RequestIdentity.None);
+            using PendingRequest request = _node.Pipeline.Submit(
+                LeaseProposals.Revoke(_node.Pipeline, lease), _node.ProposalDeadline, term);
             await request.Completion.ConfigureAwait(false);
         }
         finally
@@ -295,21 +294,9 @@ internal sealed class Housekeeper
     private void ProposeCheckpoints()
     {
         int count = Machine.Leases.TakeCheckpoints(_checkpoints);
-        if (count == 0)
+        if (count > 0)
         {
-            return;
+            _node.Pipeline.Submit(LeaseProposals.Checkpoint(_node.Pipeline, _checkpoints.AsSpan(0, count)));
         }
-
-        var body = new ProtoBuffer();
-        foreach (ref readonly LeaseCheckpoint checkpoint in _checkpoints.AsSpan(0, count))
-        {
-            int at = body.BeginMessage(1);
-            body.Int64(1, checkpoint.Id);
-            body.Int64(2, checkpoint.RemainingSeconds);
-            body.EndMessage(at);
-        }
-
-        _node.Pipeline.Submit(_node.Pipeline.Draft(
-            InternalField.LeaseCheckpoint, new System.Buffers.ReadOnlySequence<byte>(body.WrittenMemory), RequestIdentity.None));
     }
 }

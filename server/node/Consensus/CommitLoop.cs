@@ -25,7 +25,11 @@ internal sealed class CommitLoop(BackendStore backend, Signal signal, Signal app
     /// True while a frozen memtable or a look at the file as it is waits for the committer: nothing may be frozen
     /// before that is done. Any thread.
     /// </summary>
+#if MUTANTS
+    public bool IsBusy => backend.HasFrozen || (!Mutant.Is("15-image-overtaken-by-commit") && Volatile.Read(ref _atRest) is not null);
+#else
     public bool IsBusy => backend.HasFrozen || Volatile.Read(ref _atRest) is not null;
+#endif
 
     /// <summary>
     /// Apply thread, between entries: freezes what was applied and has <paramref name="afterCommit"/> run when

@@ -9,7 +9,11 @@ namespace Perf.Node.Consensus;
 /// <param name="Lease">Keeps the buffer; comes with one reference, which the core loop releases.</param>
 /// <param name="RequestId">Who waits for it, for a refusal; 0: nobody.</param>
 internal readonly record struct Proposal(
-    EntryType Type, Memory<byte> Buffer, int PayloadAt, IEntryLease? Lease, ulong RequestId);
+    EntryType Type, Memory<byte> Buffer, int PayloadAt, IEntryLease? Lease, ulong RequestId)
+{
+    /// <summary>Only this member may append it, as the leader of this term; 0: whoever leads.</summary>
+    public ulong LeaderTerm { get; init; }
+}
 
 /// <summary>What else reaches the core loop.</summary>
 internal enum CoreEventKind : byte

@@ -137,7 +137,10 @@ internal sealed class CoreLoop(
 
     private void Propose(in Proposal proposal)
     {
-        ProposeOutcome outcome = core.Propose(proposal.Type, proposal.Buffer, proposal.PayloadAt, proposal.Lease);
+        bool isMine = proposal.LeaderTerm == 0 || (core.Role == RaftRole.Leader && core.Term == proposal.LeaderTerm);
+        ProposeOutcome outcome = isMine
+            ? core.Propose(proposal.Type, proposal.Buffer, proposal.PayloadAt, proposal.Lease)
+            : ProposeOutcome.NoLeader;
         proposal.Lease?.Release();
         if (outcome is not (ProposeOutcome.Appended or ProposeOutcome.Forwarded) && proposal.RequestId != 0)
         {

@@ -27,6 +27,9 @@ internal interface IPipelineEvents
     void DiskFull(DiskFullException e);
 }
 
+/// <summary>Looks at committed entries; they are lent.</summary>
+internal delegate void CommittedAudit(ReadOnlySpan<Entry> entries);
+
 /// <summary>
 /// One member's way of a request from proposal to answer: the loops and what connects them. Owns no thread and no
 /// clock: the composition turns the loops on threads, the simulation turns them by hand.
@@ -120,15 +123,19 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     /// <summary>How a lone voter serves a lone write; null: always by the loops' threads.</summary>
     internal Shortcut? Shortcut { get; set; }
 
+    /// <summary>Sees what is committed, in log order, before apply does. Core thread; null where nobody audits.</summary>
+    internal CommittedAudit? Audit { get; set; }
+
     /// <summary>Copies a client's message into an entry's buffer under a fresh id.</summary>
     public ProposalDraft Draft(int field, in ReadOnlySequence<byte> body, in RequestIdentity who) =>
         ProposalDraft.Of(Ids.Next(), field, body, who);
 
     /// <summary>
     /// Proposes a draft. The request that comes back is awaited and disposed by the caller; it may be finished
-    /// already, with a refusal. Any thread.
+    /// already, with a refusal. Any thread. With a <paramref name="leaderTerm"/> it is for this member to append, as
+    /// the leader of that term, or for nobody: it is not forwarded.
     /// </summary>
-    public PendingRequest Submit(in ProposalDraft draft, long deadlineTicks)
+    public PendingRequest Submit(in ProposalDraft draft, long deadlineTicks, ulong leaderTerm = 0)
     {
         StoreError refusal = StoreError.None;
         ulong applied = AppliedIndex;
@@ -149,7 +156,10 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             return Pending.Refused(refusal == StoreError.None ? StoreError.TooManyRequests : refusal);
         }
 
-        var proposal = new Proposal(draft.Type, draft.Buffer, draft.PayloadAt, draft.Lease, draft.Id);
+        var proposal = new Proposal(draft.Type, draft.Buffer, draft.PayloadAt, draft.Lease, draft.Id)
+        {
+            LeaderTerm = leaderTerm,
+        };
         if (!CoreLoop.Proposals.TryAddQuietly(proposal))
         {
             draft.Discard();
@@ -257,6 +267,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
     void ICoreOutputs.Committed(ReadOnlySpan<Entry> entries)
     {
+        Audit?.Invoke(entries);
         foreach (ref readonly Entry entry in entries)
         {
             entry.Lease?.Retain();

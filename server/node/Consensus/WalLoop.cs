@@ -96,6 +96,9 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
             }
         }
 
+#if MUTANTS
+        sync &= !Mutant.Is("02-answer-before-sync");
+#endif
         if (sync)
         {
             long start = Stopwatch.GetTimestamp();

@@ -57,6 +57,32 @@ public sealed partial class HouseTests
     }
 
     [Fact]
+    public void Old_bugs_are_known_to_the_configuration_Mutants_alone()
+    {
+        foreach (string file in Sources("engine").Concat(Sources("raft")).Concat(Sources("server")))
+        {
+            bool isInside = false;
+            foreach (string line in File.ReadLines(file))
+            {
+                isInside = line.StartsWith("#if MUTANTS", StringComparison.Ordinal)
+                    || (isInside && !line.StartsWith("#e", StringComparison.Ordinal));
+                Assert.True(isInside || !line.Contains("Mutant.Is(", StringComparison.Ordinal), $"{file}: {line}");
+            }
+        }
+
+        foreach (string file in Directory.EnumerateFiles(Root, "*.*proj", SearchOption.AllDirectories)
+            .Concat(Directory.EnumerateFiles(Root, "Directory.Build.*")))
+        {
+            int at = 0;
+            foreach (string line in File.ReadLines(file))
+            {
+                at = line.Contains("'$(Configuration)' == 'Mutants'", StringComparison.Ordinal) ? 6 : at - 1;
+                Assert.True(at > 0 || !line.Contains("MUTANTS", StringComparison.Ordinal), $"{file}: {line}");
+            }
+        }
+    }
+
+    [Fact]
     public void Every_project_is_in_the_solution()
     {
         string solution = File.ReadAllText(Path.Combine(Root, "Perf.sln")).Replace('\\', '/');

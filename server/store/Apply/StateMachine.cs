@@ -239,6 +239,12 @@ public sealed partial class StateMachine
         // happens between entries only, takes both or neither.
         if (persist)
         {
+#if MUTANTS
+            if (Mutant.Is("01-index-apart-from-data") && _appliedIndex % 8 != 0)
+            {
+                return;
+            }
+#endif
             _backend.SetConsistentIndex(_appliedIndex, _appliedTerm);
         }
 
@@ -252,6 +258,13 @@ public sealed partial class StateMachine
     {
         _reconciled = false;
         Alarms.Restore();
+#if MUTANTS
+        if (Mutant.Is("08-auth-not-rebuilt-after-snapshot") && _publishedIndex > 0)
+        {
+            V2.Clear();
+        }
+        else
+#endif
         Auth.Restore();
         V2.Clear();
         if (snapshot is { } found)

@@ -82,6 +82,12 @@ internal sealed class KeyRangeSet
             return false;
         }
 
+#if MUTANTS
+        if (Mutant.Is("21-open-end-is-one-key") && KeyRanges.IsOpenEnd(rangeEnd))
+        {
+            return true;
+        }
+#endif
         return rangeEnd.IsEmpty || (!KeyRanges.IsOpenEnd(rangeEnd) && rangeEnd.SequenceCompareTo(end) <= 0);
     }
 }

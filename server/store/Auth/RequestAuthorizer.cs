@@ -136,6 +136,12 @@ public static class RequestAuthorizer
                 return StoreError.Malformed;
             }
 
+#if MUTANTS
+            if (Mutant.Is("20-nested-txn-unchecked") && op.Kind == RequestOpKind.Txn)
+            {
+                continue;
+            }
+#endif
             var error = op.Kind switch
             {
                 RequestOpKind.Range => CheckRange(subject, op.Body),

@@ -245,6 +245,9 @@ public sealed class BackendStore : IDisposable
 
             _batch.Clear();
             frozen.AddTo(_batch);
+#if MUTANTS
+            if (!Mutant.Is("04-defrag-loses-index") || RelocateTailPagesMax == 0)
+#endif
             AddIndex(frozen.Index, frozen.Term);
             if (frozen.Records.Count + frozen.Records.DeleteCount > 0)
             {
@@ -472,6 +475,9 @@ public sealed class BackendStore : IDisposable
         {
             _index = ReadNumber(in read, Buckets.ConsistentIndexKey);
             _term = ReadNumber(in read, Buckets.TermKey);
+#if MUTANTS
+            _index = Mutant.Is("05-index-of-snapshot-overwritten") ? Math.Min(_index, Math.Max(1, _mark.Index)) : _index;
+#endif
             foreach (string bucket in Buckets.All)
             {
                 if (!read.HasBucket(bucket))

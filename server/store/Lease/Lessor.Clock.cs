@@ -67,6 +67,9 @@ public sealed partial class Lessor
                 return new RenewResult(RenewOutcome.NotFound, 0, null);
             }
             long now = NowTicks();
+#if MUTANTS
+            if (!Mutant.Is("18-renewed-past-expiry"))
+#endif
             if (lease.ExpiryTicks <= now)
             {
                 // It may be on its way through the log already: nobody may bring it back.

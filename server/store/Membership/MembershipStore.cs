@@ -174,6 +174,13 @@ public sealed class MembershipStore
 
             default:
                 // An update speaks of peer URLs alone: it must not promote a learner.
+#if MUTANTS
+                if (Mutant.Is("19-update-promotes-learner"))
+                {
+                    UpdateRaftAttributes(_current.Find(change.NodeId)! with { PeerUrls = change.Member!.PeerUrls, IsLearner = false }, persist);
+                    break;
+                }
+#endif
                 UpdateRaftAttributes(_current.Find(change.NodeId)! with { PeerUrls = change.Member!.PeerUrls }, persist);
                 break;
         }

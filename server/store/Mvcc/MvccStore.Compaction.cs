@@ -124,6 +124,16 @@ public sealed partial class MvccStore
             older = version.Older;
         }
 
+#if MUTANTS
+        if ((Mutant.Is("12-tombstone-gone-at-compact-revision") || Mutant.Is("07-revision-back-after-compaction"))
+            && survivor.IsTombstone && survivor.Main == _compacted && link == 0)
+        {
+            records.Delete(survivor.Main, survivor.Sub, true);
+            _index.Tree.Remove(keys.Key(id));
+            keys.RetireKey(id);
+        }
+        else
+#endif
         if (survivor.IsTombstone && survivor.Main < _compacted)
         {
             records.Delete(survivor.Main, survivor.Sub, true);

@@ -27,6 +27,12 @@ public sealed partial class MvccStore
         long finished = ReadCompactRevision(in read, Buckets.FinishedCompactKey);
         long compacted = Math.Max(scheduled, finished);
 
+#if MUTANTS
+        if (Mutant.Is("07-revision-back-after-compaction"))
+        {
+            return new LoadedState(Math.Max(1, newest), compacted, finished);
+        }
+#endif
         // The newest revisions may have been compacted away; the revision must not go back (etcd issue 17780).
         return new LoadedState(Math.Max(1, Math.Max(newest, compacted)), compacted, finished);
     }

@@ -133,6 +133,16 @@ public sealed class WatchHub : IRevisionSink
     /// </remarks>
     public void OnReset(long revision)
     {
+#if MUTANTS
+        if (Mutant.Is("10-watch-after-snapshot"))
+        {
+            // What came with the snapshot is taken for told.
+            foreach (WatchShard shard in _shards)
+            {
+                shard.ForgetCursor(revision);
+            }
+        }
+#endif
         _ring.Clear(revision + 1);
         Interlocked.Increment(ref _resets);
         foreach (WatchShard shard in _shards)

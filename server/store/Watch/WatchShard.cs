@@ -120,6 +120,10 @@ internal sealed partial class WatchShard
         }
     }
 
+#if MUTANTS
+    public void ForgetCursor(long revision) => _cursor = Math.Max(_cursor, revision);
+#endif
+
     private void RunCommands()
     {
         for (int i = 0; i < _hub.Options.CommandsPerTurn && _commands.TryDequeue(out WatchCommand command); i++)
@@ -207,6 +211,12 @@ internal sealed partial class WatchShard
             _cursor = published;
         }
         long next = start == 0 ? published + 1 : start;
+#if MUTANTS
+        if (Mutant.Is("13-future-watch-begins-now"))
+        {
+            next = Math.Min(next, published + 1);
+        }
+#endif
         var watcher = new Watcher(stream, id, target, next, progressFrom: start == 0 ? published : start)
         {
             ProgressNotify = command.ProgressNotify,
@@ -370,6 +380,12 @@ internal sealed partial class WatchShard
             {
                 Watcher watcher = stream.Paused[^1];
                 Leave(watcher);
+#if MUTANTS
+                if (Mutant.Is("11-slow-watcher-skips"))
+                {
+                    watcher.NextRevision = Math.Max(watcher.NextRevision, _cursor);
+                }
+#endif
                 EnterBehind(watcher);
             }
             _pausedStreams.RemoveAt(i);
@@ -386,6 +402,13 @@ internal sealed partial class WatchShard
         for (int i = 0; i < _progress.Count; i++)
         {
             PendingProgress pending = _progress[i];
+#if MUTANTS
+            if (Mutant.Is("14-progress-overtakes") && pending.ForAll && pending.Stream.Watchers.Count > 0)
+            {
+                SendControl(pending.Stream, new WatchMessage(Header(_hub.Published), WatchMessage.NoWatch));
+            }
+            else
+#endif
             if (_watcherCount > 0 && _cursor < pending.Revision)
             {
                 _progress[kept++] = pending;

@@ -8,6 +8,12 @@ internal static class Campaign
     /// <summary>No input of these sizes may keep a reader busy for longer, not even on a loaded machine.</summary>
     private static readonly TimeSpan InputTimeMax = TimeSpan.FromSeconds(10);
 
+    /// <summary>Inputs run so far, of all targets.</summary>
+    public static long Executions { get; private set; }
+
+    /// <summary>Those of them that got past the first check.</summary>
+    public static long Entered { get; private set; }
+
     /// <summary>True when every promise held.</summary>
     public static bool Smoke(IReadOnlyList<FuzzTarget> targets, TimeSpan time, int seed, TextWriter output)
     {
@@ -16,6 +22,9 @@ internal static class Campaign
         {
             held &= Run(target, time / targets.Count, seed, output, keepsInput: true);
         }
+
+        output.WriteLine(
+            $"{targets.Count} targets, {Executions} executions, {100.0 * Entered / Math.Max(1, Executions):0} % past the first check");
 
         return held;
     }
@@ -66,7 +75,10 @@ internal static class Campaign
             }
         }
 
-        output.WriteLine($"{target.Name,-12} {executions,9} executions, {executions / Math.Max(0.001, clock.Elapsed.TotalSeconds):0}/s");
+        Executions += executions;
+        Entered += target.Entered;
+        output.WriteLine(
+            $"{target.Name,-12} {executions,9} executions, {100.0 * target.Entered / executions,3:0} % past the first check, {executions / Math.Max(0.001, clock.Elapsed.TotalSeconds):0}/s");
         return true;
     }
 

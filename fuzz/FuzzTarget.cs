@@ -12,10 +12,16 @@ internal abstract class FuzzTarget(string name)
     /// <summary>The check behaves as if the product had a bug; a campaign must find it.</summary>
     public bool IsPlanted { get; set; }
 
+    /// <summary>Inputs that got past the first check of length or form, where most noise ends.</summary>
+    public long Entered { get; private set; }
+
     /// <summary>Good inputs to begin with.</summary>
     public abstract IEnumerable<byte[]> Seeds();
 
     public abstract void Run(ReadOnlySpan<byte> input);
+
+    /// <summary>To be called once by a run that is past the first check.</summary>
+    protected void Enter() => Entered++;
 
     protected static void Require(bool holds, string promise)
     {

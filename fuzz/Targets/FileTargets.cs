@@ -27,6 +27,7 @@ internal sealed class WalTarget() : FuzzTarget("wal")
             return;
         }
 
+        Enter();
         var second = new Recorder();
         Require(TryOpen(disk, second, append: false), "refused the log it had taken over");
         ulong last = IsPlanted && first.Entries.Count == 3 ? 0 : (ulong)first.Entries.Count + 1;
@@ -122,6 +123,7 @@ internal sealed class DataFileTarget() : FuzzTarget("datafile")
             long keys = 0;
             using (DataFile file = DataFile.Open(disk, Database, Options))
             {
+                Enter();
                 keys = Walk(file);
                 if (report.IsClean)
                 {
@@ -217,6 +219,8 @@ internal sealed class SnapTarget() : FuzzTarget("snap")
         {
             return;
         }
+
+        Enter();
 
         // The length may be spelled longer than need be; what counts is the content.
         Require(content.Length < input.Length, "more content than file");

@@ -17,6 +17,7 @@ internal sealed class EntryTarget() : FuzzTarget("entry")
             return;
         }
 
+        Enter();
         int length = entry.HasData ? entry.Data.Length : -1;
         byte[] again = new byte[EntryCodec.Bytes(entry.Term, entry.Index, length)];
         EntryCodec.Write(again, entry.Type, entry.Term, entry.Index, entry.Data.Span, entry.HasData, null);
@@ -43,6 +44,7 @@ internal sealed class MessageTarget() : FuzzTarget("message")
             return;
         }
 
+        Enter();
         if ((byte)message.Type > TypeMax)
         {
             // Read and then refused by the core: it is never written.
@@ -85,16 +87,19 @@ internal sealed class SmallCodecTarget() : FuzzTarget("raftsmall")
     public override void Run(ReadOnlySpan<byte> input)
     {
         byte[] bytes = input.ToArray();
+        bool isEntered = false;
         if (HardStateCodec.TryRead(bytes, out HardState hard) == OperationStatus.Done)
         {
             byte[] again = new byte[HardStateCodec.BytesMax];
             int length = HardStateCodec.Write(hard, again);
             HardStateCodec.TryRead(again.AsSpan(0, length), out HardState second);
+            isEntered = true;
             RequireEqual(hard, IsPlanted ? second with { Vote = (uint)second.Vote } : second, "hard state");
         }
 
         if (ConfStateCodec.TryRead(bytes, out ConfState conf) == OperationStatus.Done)
         {
+            isEntered = true;
             byte[] again = new byte[ConfStateCodec.Bytes(conf)];
             RequireEqual(again.Length, ConfStateCodec.Write(conf, again), "bytes of a conf state");
             Require(ConfStateCodec.TryRead(again, out _) == OperationStatus.Done, "refused its own conf state");
@@ -116,6 +121,10 @@ internal sealed class SmallCodecTarget() : FuzzTarget("raftsmall")
         }
 
         Store.Membership.ConfChange.TryDecode(bytes, out _);
+        if (isEntered)
+        {
+            Enter();
+        }
     }
 }
 
@@ -137,7 +146,13 @@ internal sealed class MsgAppTarget() : FuzzTarget("msgapp")
     public override void Run(ReadOnlySpan<byte> input)
     {
         byte[] bytes = input.ToArray();
-        RequireEqual(Frames(bytes, bytes.Length), Frames(bytes, 1), "frames by the byte");
+        string frames = Frames(bytes, bytes.Length);
+        if (frames.Length > 0 && frames != "invalid")
+        {
+            Enter();
+        }
+
+        RequireEqual(frames, Frames(bytes, 1), "frames by the byte");
     }
 
     /// <summary>What the decoder makes of the stream when so many bytes more are there at each turn.</summary>

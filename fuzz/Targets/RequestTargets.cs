@@ -31,6 +31,7 @@ internal abstract class RequestTarget<T>(string name, MessageParser<T> parser) :
         // Like etcd's own reader, ours counts groups without comparing their numbers and leaves bodies to who reads them.
         if (accepted && reference is not null)
         {
+            Enter();
             Compare(bytes, reference);
         }
 

@@ -32,6 +32,7 @@ internal sealed class V2JsonTarget() : FuzzTarget("v2json")
             return;
         }
 
+        Enter();
         byte[] saved = store.Save();
         var again = new V2Store(TimeProvider.System);
         again.Load(saved);
@@ -58,6 +59,7 @@ internal sealed class V2RequestTarget() : FuzzTarget("v2request")
             return;
         }
 
+        Enter();
         Require(V2Request.TryDecode(request.Encode(), out V2Request? again), "refused what it wrote");
         RequireEqual(request, IsPlanted ? again with { Id = (uint)again.Id } : again, "request");
     }
@@ -78,6 +80,7 @@ internal sealed class KeyRangeTarget() : FuzzTarget("authranges")
             return;
         }
 
+        Enter();
         var ranges = new List<(byte[] Begin, byte[]? End)>();
         for (int i = 0; i + 3 < input.Length && i < 32; i += 2)
         {
@@ -140,6 +143,7 @@ internal sealed class FlagsTarget() : FuzzTarget("flags")
             return;
         }
 
+        Enter();
         ConfigReading reading = ConfigReader.Read(arguments, new Dictionary<string, string>());
         Require(
             reading.ExitCode is null or 0 || reading.Complaint.Length + reading.Output.Length + reading.Notes.Count > 0,
@@ -165,6 +169,11 @@ internal sealed class YamlTarget() : FuzzTarget("yaml")
         string path = Path.Combine(Folder, "etcd.yaml");
         File.WriteAllBytes(path, input);
         ConfigReading reading = ConfigReader.Read(["--config-file", path], new Dictionary<string, string>());
+        if (reading.ExitCode is null)
+        {
+            Enter();
+        }
+
         Require(
             reading.ExitCode is null or 0 || reading.Complaint.Length + reading.Output.Length + reading.Notes.Count > 0,
             "refused without a word");
@@ -181,6 +190,7 @@ internal sealed class DurationTarget() : FuzzTarget("duration")
     {
         if (GoDuration.TryParse(Encoding.UTF8.GetString(input), out TimeSpan duration))
         {
+            Enter();
             string text = GoDuration.Format(duration);
             Require(GoDuration.TryParse(text, out TimeSpan again), $"refused its own {text}");
             RequireEqual(duration, IsPlanted ? new TimeSpan(0, 0, (int)again.TotalSeconds) : again, text);
@@ -206,6 +216,7 @@ internal sealed class GrpcTextTarget() : FuzzTarget("grpc")
 
     public override void Run(ReadOnlySpan<byte> input)
     {
+        Enter();
         string text = Encoding.Latin1.GetString(input);
         string decoded = WireText.DecodeMessage(text);
         string encoded = WireText.EncodeMessage(decoded);

@@ -26,7 +26,8 @@ internal static class Answers
                     false,
                     Encoding.UTF8.GetString(kv.Value),
                     kv.CreateRevision,
-                    kv.Version));
+                    kv.Version,
+                    kv.Lease));
             }
         }
 
@@ -56,7 +57,41 @@ internal static class Answers
         return (revision, second);
     }
 
-    private static long HeaderRevision(ReadOnlySpan<byte> header)
+    /// <summary>A txn's header revision, whether it succeeded, and all that its ranges read, nested ones too.</summary>
+    public static (long Revision, bool Succeeded, List<KeyState> Read) Txn(ReadOnlySpan<byte> response)
+    {
+        (long revision, long succeeded) = Write(response);
+        var read = new List<KeyState>();
+        CollectReads(response, read);
+        return (revision, succeeded != 0, read);
+    }
+
+    private static void CollectReads(ReadOnlySpan<byte> txn, List<KeyState> read)
+    {
+        var reader = new ProtoReader(txn);
+        while (reader.Next())
+        {
+            if (reader.Field != 3)
+            {
+                continue;
+            }
+
+            var op = new ProtoReader(reader.Bytes);
+            while (op.Next())
+            {
+                if (op.Field == 1)
+                {
+                    read.AddRange(Range(op.Bytes).Keys);
+                }
+                else if (op.Field == 4)
+                {
+                    CollectReads(op.Bytes, read);
+                }
+            }
+        }
+    }
+
+    public static long HeaderRevision(ReadOnlySpan<byte> header)
     {
         var reader = new ProtoReader(header);
         long revision = 0;

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using Perf.Store.Commands;
 using Perf.Store.Mvcc;
 
@@ -5,7 +7,7 @@ namespace Perf.Simulation;
 
 /// <summary>One key's state from a revision on.</summary>
 internal readonly record struct KeyState(
-    long Revision, string Key, bool IsDelete, string Value, long Create, long Version);
+    long Revision, string Key, bool IsDelete, string Value, long Create, long Version, long Lease = 0);
 
 /// <summary>
 /// The model and its law. Revisions order everything, so linearizability is checked as it happens, without a search:
@@ -13,7 +15,7 @@ internal readonly record struct KeyState(
 /// every answer has to be what the history says at the answer's revision; and an answer's revision may not lie before
 /// anything that had happened when the question was put.
 /// </summary>
-internal sealed class Judge(Chronicle chronicle)
+internal sealed class Judge(Chronicle chronicle, Model model)
 {
     private readonly List<KeyState[]> _history = [[], []];
     private readonly Dictionary<string, List<KeyState>> _keys = new(StringComparer.Ordinal);
@@ -34,14 +36,27 @@ internal sealed class Judge(Chronicle chronicle)
     /// <summary>The newest revision that any member has applied.</summary>
     public long LastRevision => _history.Count - 1;
 
+    /// <summary>What a revision brought.</summary>
+    public KeyState[] Transaction(long revision) => _history[(int)revision];
+
     /// <summary>No compaction was ever asked for beyond this.</summary>
     public long CompactionAsked { get; private set; }
 
-    public static void Require(bool holds, string what)
+    public static void Require([DoesNotReturnIf(false)] bool holds, string what)
     {
         if (!holds)
         {
             throw new SimulationFailure(what);
+        }
+    }
+
+    /// <summary>The same with a text that is only put together when it is needed.</summary>
+    public static void Require(
+        [DoesNotReturnIf(false)] bool holds, [InterpolatedStringHandlerArgument(nameof(holds))] ref Why what)
+    {
+        if (!holds)
+        {
+            throw new SimulationFailure(what.Text);
         }
     }
 
@@ -65,7 +80,7 @@ internal sealed class Judge(Chronicle chronicle)
         {
             Require(KeyValueView.TryParse(events[i].KeyValue.Span, out KeyValueView kv), "an event that is no key value");
             states[i] = new KeyState(
-                kv.ModRevision, Text(kv.Key), events[i].IsDelete, Text(kv.Value), kv.CreateRevision, kv.Version);
+                kv.ModRevision, Text(kv.Key), events[i].IsDelete, Text(kv.Value), kv.CreateRevision, kv.Version, kv.Lease);
         }
 
         if (revision <= LastRevision)
@@ -77,6 +92,10 @@ internal sealed class Judge(Chronicle chronicle)
         }
 
         Require(revision == LastRevision + 1, $"member {member} is at revision {revision}, the newest was {LastRevision}");
+        Require(
+            revision <= model.Revision && states.AsSpan().SequenceEqual(model.Transaction(revision)),
+            $"member {member} has {Show(states)} at revision {revision}, the log says"
+            + $" {(revision <= model.Revision ? Show(model.Transaction(revision)) : "nothing")}");
         _history.Add(states);
         foreach (KeyState state in states)
         {
@@ -147,6 +166,13 @@ internal sealed class Judge(Chronicle chronicle)
         }
     }
 
+    /// <summary>An answer was held against the model elsewhere.</summary>
+    public void CheckedOne()
+    {
+        Checked++;
+        Acknowledged++;
+    }
+
     /// <summary>A put was acknowledged.</summary>
     public void Acked(string key, string value, long revision, long floor)
     {
@@ -173,7 +199,8 @@ internal sealed class Judge(Chronicle chronicle)
 
         Require(revision > floor && revision <= LastRevision, $"delete at {revision}, began after {floor}");
         Require(
-            _history[(int)revision] is [{ IsDelete: true } only] && only.Key == key && _claimed.Add(revision),
+            Array.TrueForAll(_history[(int)revision], s => s.IsDelete) && _history[(int)revision].Length == deleted
+                && Array.Exists(_history[(int)revision], s => s.Key == key) && _claimed.Add(revision),
             $"delete of {key} acknowledged at {revision}, which holds {Show(_history[(int)revision])}");
         Acknowledged++;
     }
@@ -223,7 +250,8 @@ internal sealed class Judge(Chronicle chronicle)
     public void ReadAll(int member, in RangeAnswer answer) =>
         Read(member, true, "\0", "\x7f", 0, answer, LastRevision);
 
-    private KeyState? At(string key, long revision)
+    /// <summary>A key as of a revision; null when it is not there.</summary>
+    public KeyState? At(string key, long revision)
     {
         if (!_keys.TryGetValue(key, out List<KeyState>? states))
         {
@@ -285,3 +313,24 @@ internal sealed class Judge(Chronicle chronicle)
 
 /// <summary>A RangeResponse.</summary>
 internal readonly record struct RangeAnswer(long Revision, List<KeyState> Keys);
+
+/// <summary>The text of a failure; empty work where there is none.</summary>
+[InterpolatedStringHandler]
+internal ref struct Why
+{
+    private DefaultInterpolatedStringHandler _text;
+
+    public Why(int literalLength, int formattedCount, bool holds, out bool isWanted)
+    {
+        isWanted = !holds;
+        _text = isWanted ? new DefaultInterpolatedStringHandler(literalLength, formattedCount) : default;
+    }
+
+    public string Text => _text.ToStringAndClear();
+
+    public void AppendLiteral(string text) => _text.AppendLiteral(text);
+
+    public void AppendFormatted<T>(T value) => _text.AppendFormatted(value);
+
+    public void AppendFormatted<T>(T value, string format) => _text.AppendFormatted(value, format);
+}

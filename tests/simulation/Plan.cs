@@ -7,17 +7,41 @@ internal enum Fault
     CrashAtDiskCall,
     Kill,
     SyncError,
+    DiskError,
+    DiskFull,
+    BitFlip,
+    LostWrite,
+    MisdirectedWrite,
     Pause,
+    ClockSkew,
+    ClockJump,
     FullPartition,
     OneWayPartition,
+    BridgePartition,
     LeaderCut,
+    Reset,
     Loss,
     Duplicate,
+    StaleReplay,
+    Reorder,
     LongDelay,
     SlowDisk,
+    MemberAdded,
+    LearnerAdded,
+    LearnerPromoted,
+    MemberRemoved,
+    MemberUpdated,
+    MemberReplaced,
+    LeaderMoved,
     SnapshotSent,
     SegmentCut,
     Compaction,
+    Defragmentation,
+    LeaseExpired,
+    LeaseRevoked,
+    AuthSwitched,
+    RoleChanged,
+    WatchClogged,
 }
 
 /// <summary>
@@ -30,9 +54,10 @@ internal sealed class Plan
     {
         var dice = new Dice(seed ^ 0x5157);
         Members = dice.Of(1, 3, 3, 3, 3, 5);
-        Clients = (int)dice.Between(1, 6);
-        ThinkMax = dice.Of(20, 200, 1000) * VirtualTime.Millisecond;
+        Clients = (int)dice.Between(5, 8);
+        ThinkMax = dice.Of(20, 200, 500) * VirtualTime.Millisecond;
         Keys = (int)dice.Between(2, 24);
+        HotPercent = dice.Of(20, 40, 70);
         FaultTime = 60 * VirtualTime.Second;
         IsOrdered = dice.Percent(70);
         LossPercent = dice.Of(0, 0, 1, 5, 20);
@@ -53,8 +78,20 @@ internal sealed class Plan
         TickSkewPercent = dice.Of(0, 0, 10);
         MessageBytesMax = dice.Of(1, 200, 1 << 20);
         InflightMax = dice.Of(1, 4, 512);
+        CommittedBytesMax = dice.Of(1, 1000, 1 << 20);
         WindowBytes = dice.Of<long>(2 << 10, 64L << 20);
         PreVote = dice.Percent(80);
+        Watchers = (int)dice.Between(1, 4);
+        LeasePercent = dice.Of(0, 10, 20);
+        AuthEvery = dice.Percent(60) ? 0 : dice.Between(300, 3_000) * VirtualTime.Millisecond;
+        ChurnEvery = Often(dice, 3, 20);
+        DamageEvery = Members < 3 ? 0 : Often(dice, 5, 30);
+        DiskErrorEvery = Often(dice, 10, 40);
+        DiskFullEvery = Often(dice, 10, 40);
+        ClockJumpEvery = Often(dice, 5, 40);
+        ResetEvery = Often(dice, 2, 20);
+        DefragmentEvery = Often(dice, 3, 20);
+        StaleReplayPercent = dice.Of(0, 0, 1, 5);
     }
 
     public int Members { get; }
@@ -106,17 +143,46 @@ internal sealed class Plan
 
     public int InflightMax { get; }
 
+    public int CommittedBytesMax { get; }
+
     public long WindowBytes { get; }
 
     public bool PreVote { get; }
+
+    /// <summary>Share of requests that go to one key.</summary>
+    public int HotPercent { get; }
+
+    public int Watchers { get; }
+
+    public int LeasePercent { get; }
+
+    public long AuthEvery { get; }
+
+    public long ChurnEvery { get; }
+
+    public long DamageEvery { get; }
+
+    public long DiskErrorEvery { get; }
+
+    public long DiskFullEvery { get; }
+
+    public long ClockJumpEvery { get; }
+
+    public long ResetEvery { get; }
+
+    public long DefragmentEvery { get; }
+
+    public int StaleReplayPercent { get; }
 
     /// <inheritdoc/>
     public override string ToString() =>
         $"members={Members} clients={Clients} keys={Keys} think<={ThinkMax} ordered={IsOrdered} loss={LossPercent}%"
         + $" dup={DuplicatePercent}% delay<={DelayMax} disk<={DiskMax} crash={CrashEvery} pause={PauseEvery}"
         + $" cut={CutEvery} eio={SyncErrorEvery} snapshot={SnapshotCount}/{CatchUpEntries} segment={SegmentBytes}"
-        + $" compact={CompactPercent}%/{CompactionBatch} message={MessageBytesMax} inflight={InflightMax}"
-        + $" window={WindowBytes} prevote={PreVote}";
+        + $" compact={CompactPercent}%/{CompactionBatch} message={MessageBytesMax} inflight={InflightMax} handed={CommittedBytesMax}"
+        + $" window={WindowBytes} prevote={PreVote} watchers={Watchers} lease={LeasePercent}% auth={AuthEvery}"
+        + $" churn={ChurnEvery} damage={DamageEvery} diskerror={DiskErrorEvery} full={DiskFullEvery}"
+        + $" jump={ClockJumpEvery} reset={ResetEvery} defrag={DefragmentEvery} replay={StaleReplayPercent}%";
 
     private static long Often(Dice dice, long low, long high) =>
         dice.Percent(40) ? 0 : dice.Between(low, high) * VirtualTime.Second;

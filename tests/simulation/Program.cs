@@ -3,7 +3,10 @@ using System.Globalization;
 
 namespace Perf.Simulation;
 
-/// <summary>`--seed N [--trace] [--lying-disks]` runs one; `--seeds N [--from M]` many, with figures.</summary>
+/// <summary>
+/// `--seed N [--trace] [--lying-disks]` runs one; `--seeds N [--from M] [--minutes T] [--stop]` many, with figures:
+/// no more than N, no longer than T, and not beyond the first that fails. `--flips N` flips N bits.
+/// </summary>
 internal static class Program
 {
     private static int Main(string[] args)
@@ -16,7 +19,14 @@ internal static class Program
             return Report(result) ? 0 : 1;
         }
 
-        return RunMany(Option(args, "--seeds") ?? 100, Option(args, "--from") ?? 1) ? 0 : 1;
+        if (Option(args, "--flips") is { } flips)
+        {
+            Console.WriteLine(BitFlips.Run((int)flips, Option(args, "--from") ?? 1));
+            return 0;
+        }
+
+        TimeSpan time = TimeSpan.FromMinutes(Option(args, "--minutes") ?? 24 * 60);
+        return RunMany(Option(args, "--seeds") ?? 100, Option(args, "--from") ?? 1, time, args.Contains("--stop")) ? 0 : 1;
     }
 
     private static ulong? Option(string[] args, string name)
@@ -25,17 +35,22 @@ internal static class Program
         return at >= 0 && at + 1 < args.Length ? ulong.Parse(args[at + 1], CultureInfo.InvariantCulture) : null;
     }
 
-    private static bool RunMany(ulong seeds, ulong from)
+    private static bool RunMany(ulong seeds, ulong from, TimeSpan time, bool stopsAtFailure)
     {
         var totals = new Totals();
+        var whole = Stopwatch.StartNew();
         var watch = Stopwatch.StartNew();
-        for (ulong seed = from; seed < from + seeds; seed++)
+        for (ulong seed = from; seed < from + seeds && whole.Elapsed < time; seed++)
         {
             RunResult result = Simulation.Run(seed);
             totals.Add(result);
             if (result.Failure is not null)
             {
                 Report(Simulation.Run(seed, isTracing: true));
+                if (stopsAtFailure)
+                {
+                    return false;
+                }
             }
 
             if (watch.ElapsedMilliseconds > 2000 || seed + 1 == from + seeds)
@@ -46,7 +61,7 @@ internal static class Program
         }
 
         Console.WriteLine(totals.Describe());
-        return totals.Failed == 0 && totals.Missing.Length == 0;
+        return totals.Failed == 0 && totals.Missing.Length == 0 && totals.IsBusyEnough;
     }
 
     private static bool Report(RunResult result)

@@ -12,16 +12,18 @@ namespace Perf.Simulation;
 /// </summary>
 internal sealed class SimClient(Simulation world, int number, Dice dice)
 {
-    private const long Patience = 3 * VirtualTime.Second;
+    private const long Patience = VirtualTime.Second;
 
     private readonly ProtoBuffer _body = new();
     private readonly Dictionary<string, long> _mods = new(StringComparer.Ordinal);
+    private readonly List<(string Key, string Value)> _values = [];
     private long _operation;
-    private int _values;
-
-    public long Operations => _operation;
+    private int _valueCount;
+    private string? _key;
 
     public void Start() => world.Time.After(dice.Between(0, VirtualTime.Second), Next);
+
+    public static string Key(int number) => $"k{number.ToString("d2", CultureInfo.InvariantCulture)}";
 
     private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 
@@ -33,22 +35,39 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
         }
 
         long operation = ++_operation;
-        SimMember? member = world.Hosts[dice.Below(world.Hosts.Length)].Member;
-        if (member is null)
+        if (world.AnyHost(dice).Member is not { } member)
         {
             Finished(operation);
             return;
         }
 
-        world.Time.After(Patience, () => Finished(operation));
-        string key = Key(dice.Below(world.Plan.Keys));
+        world.Asked++;
+        world.Time.After(Patience, () =>
+        {
+            if (operation == _operation)
+            {
+                world.Ambiguous++;
+                Finished(operation);
+            }
+        });
+        string key = Key(dice.Percent(world.Plan.HotPercent) ? 0 : dice.Below(world.Plan.Keys));
+        _key = key;
+        world.Enter(key);
+        _values.Clear();
+        _body.Clear();
         if (dice.Percent(world.Plan.CompactPercent))
         {
             Compact(member, operation);
             return;
         }
 
-        switch (dice.Below(10))
+        if (dice.Percent(world.Plan.LeasePercent))
+        {
+            UseLease(member, operation);
+            return;
+        }
+
+        switch (dice.Below(12))
         {
             case < 3:
                 Put(member, key, operation);
@@ -59,7 +78,10 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
             case < 6:
                 CompareAndSet(member, key, operation);
                 break;
-            case < 8:
+            case 6:
+                Tree(member, key, operation);
+                break;
+            case < 9:
                 ReadLinearizable(member, key, operation);
                 break;
             default:
@@ -73,22 +95,38 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
     {
         if (operation == _operation)
         {
+            if (_key is not null)
+            {
+                world.Leave(_key);
+                _key = null;
+            }
+
             _operation++;
             world.Time.After(dice.Between(0, world.Plan.ThinkMax), Next);
         }
     }
 
-    private static string Key(int number) => $"k{number.ToString("d2", CultureInfo.InvariantCulture)}";
+    private string NewValue(string key)
+    {
+        string value = $"c{number}v{(++_valueCount).ToString(CultureInfo.InvariantCulture)}";
+        _values.Add((key, value));
+        return value;
+    }
 
-    private string NewValue() => $"c{number}v{(++_values).ToString(CultureInfo.InvariantCulture)}";
+    private void WritePut(string key, string value, long lease = 0, bool hasPrevious = false)
+    {
+        _body.Bytes(1, Bytes(key));
+        _body.Bytes(2, Bytes(value));
+        _body.Int64(3, lease);
+        _body.Bool(4, hasPrevious);
+    }
 
     private void Put(SimMember member, string key, long operation)
     {
-        string value = NewValue();
-        _body.Clear();
-        _body.Bytes(1, Bytes(key));
-        _body.Bytes(2, Bytes(value));
-        Write(member, InternalField.Put, [(key, value)], operation, $"put {key}={value}", (floor, request) =>
+        string value = NewValue(key);
+        long lease = dice.Percent(world.Plan.LeasePercent) ? SomeLease() : 0;
+        WritePut(key, value, lease, dice.Percent(20));
+        Write(member, InternalField.Put, operation, $"put {key}={value} lease {lease}", (floor, request) =>
         {
             (long revision, _) = Answers.Write(request.Response);
             world.Judge.Acked(key, value, revision, floor);
@@ -98,14 +136,44 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
 
     private void Delete(SimMember member, string key, long operation)
     {
-        _body.Clear();
+        bool isRange = dice.Percent(15);
         _body.Bytes(1, Bytes(key));
-        Write(member, InternalField.DeleteRange, [], operation, $"delete {key}", (floor, request) =>
+        if (isRange)
+        {
+            _body.Bytes(2, Bytes(Key((int)dice.Between(1, 3) + int.Parse(key[1..], CultureInfo.InvariantCulture))));
+        }
+
+        _body.Bool(3, dice.Percent(20));
+        Write(member, InternalField.DeleteRange, operation, $"delete {key}", (floor, request) =>
         {
             (long revision, long deleted) = Answers.Write(request.Response);
+            if (isRange)
+            {
+                world.Judge.CheckedOne();
+                return;
+            }
+
             world.Judge.AckedDelete(key, deleted, revision, floor);
             _mods[key] = 0;
         });
+    }
+
+    private void WriteCompare(string key, long mod)
+    {
+        int compare = _body.BeginMessage(1);
+        _body.UInt64(2, (ulong)CompareTarget.Mod);
+        _body.Bytes(3, Bytes(key));
+        _body.Int64(6, mod);
+        _body.EndMessage(compare);
+    }
+
+    private void WriteOp(int branch, int kind, Action write)
+    {
+        int op = _body.BeginMessage(branch);
+        int inner = _body.BeginMessage(kind);
+        write();
+        _body.EndMessage(inner);
+        _body.EndMessage(op);
     }
 
     /// <summary>If the key is as this client last saw it: two puts in one revision. Else a read.</summary>
@@ -113,31 +181,14 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
     {
         long mod = _mods.GetValueOrDefault(key);
         string other = $"x{key}";
-        string value = NewValue();
-        string second = NewValue();
-        _body.Clear();
-        int compare = _body.BeginMessage(1);
-        _body.UInt64(2, (ulong)CompareTarget.Mod);
-        _body.Bytes(3, Bytes(key));
-        _body.Int64(6, mod);
-        _body.EndMessage(compare);
-        foreach ((string k, string v) in (ReadOnlySpan<(string, string)>)[(key, value), (other, second)])
-        {
-            int op = _body.BeginMessage(2);
-            int put = _body.BeginMessage(2);
-            _body.Bytes(1, Bytes(k));
-            _body.Bytes(2, Bytes(v));
-            _body.EndMessage(put);
-            _body.EndMessage(op);
-        }
-
-        int read = _body.BeginMessage(3);
-        int range = _body.BeginMessage(1);
-        _body.Bytes(1, Bytes(key));
-        _body.EndMessage(range);
-        _body.EndMessage(read);
+        string value = NewValue(key);
+        string second = NewValue(other);
+        WriteCompare(key, mod);
+        WriteOp(2, 2, () => WritePut(key, value));
+        WriteOp(2, 2, () => WritePut(other, second));
+        WriteOp(3, 1, () => _body.Bytes(1, Bytes(key)));
         string text = $"txn {key} if mod={mod} put {value},{second}";
-        Write(member, InternalField.Txn, [(key, value), (other, second)], operation, text, (floor, request) =>
+        Write(member, InternalField.Txn, operation, text, (floor, request) =>
         {
             (long revision, long succeeded) = Answers.Write(request.Response);
             world.Judge.Compared(key, mod, succeeded != 0, revision, floor);
@@ -149,55 +200,151 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
             }
             else
             {
+                foreach ((_, string unused) in (ReadOnlySpan<(string, string)>)[(key, value), (other, second)])
+                {
+                    world.Judge.Refused(unused);
+                }
+
                 _mods.Remove(key);
             }
         });
     }
 
-    private void Compact(SimMember member, long operation)
+    /// <summary>
+    /// A txn in a txn, with reads of the past, of what it has just written and of a whole range, with leases and deletes.
+    /// </summary>
+    private void Tree(SimMember member, string key, long operation)
     {
-        long revision = Math.Max(1, member.State.Machine.Kv.PublishedRevision - dice.Between(0, 50));
-        world.Judge.AskedCompaction(revision);
-        _body.Clear();
-        _body.Int64(1, revision);
-        Write(member, InternalField.Compaction, [], operation, $"compact {revision}", (_, _) => { });
+        string other = Key(dice.Below(world.Plan.Keys));
+        string inner = $"y{key}";
+        long at = dice.Percent(50) ? dice.Between(1, Math.Max(1, member.State.Machine.Kv.PublishedRevision + 1)) : 0;
+        bool isOpen = dice.Percent(40);
+        if (dice.Percent(50))
+        {
+            WriteCompare(key, _mods.GetValueOrDefault(key));
+        }
+
+        if (key != other && dice.Percent(60))
+        {
+            WriteOp(2, 2, () => WritePut(key, NewValue(key), dice.Percent(30) ? SomeLease() : 0));
+        }
+
+        WriteOp(2, 1, () =>
+        {
+            _body.Bytes(1, Bytes(key));
+            _body.Int64(4, at);
+        });
+        WriteOp(2, 4, () =>
+        {
+            WriteCompare(other, dice.Percent(50) ? 0 : _mods.GetValueOrDefault(other));
+            WriteOp(2, 2, () => WritePut(inner, NewValue(inner)));
+            WriteOp(3, 3, () => _body.Bytes(1, Bytes(other)));
+            WriteOp(3, 1, () =>
+            {
+                _body.Bytes(1, Bytes("k"));
+                _body.Bytes(2, Bytes(isOpen ? "\0" : "l"));
+            });
+        });
+        WriteOp(3, 1, () => _body.Bytes(1, Bytes(other)));
+        Write(member, InternalField.Txn, operation, $"txn tree {key} {other} at {at}", (_, _) => world.Judge.CheckedOne());
     }
 
-    private void Write(
-        SimMember member,
-        int field,
-        (string Key, string Value)[] values,
-        long operation,
-        string text,
-        Action<long, PendingRequest> check)
+    private void Compact(SimMember member, long operation)
     {
+        long revision = Math.Max(1, member.State.Machine.Kv.PublishedRevision - (dice.Percent(30) ? 0 : dice.Between(0, 50)));
+        world.Judge.AskedCompaction(revision);
+        _body.Int64(1, revision);
+        Write(member, InternalField.Compaction, operation, $"compact {revision}", (_, _) => { });
+    }
+
+    private long SomeLease() => world.SomeLease(dice);
+
+    private void UseLease(SimMember member, long operation)
+    {
+        long lease = SomeLease();
+        switch (dice.Below(5))
+        {
+            case 0:
+                long id = world.NewLease(dice);
+                long ttl = dice.Between(1, 12);
+                world.Leases.Asked(id, ttl);
+                _body.Int64(1, ttl);
+                _body.Int64(2, id);
+                Write(member, InternalField.LeaseGrant, operation, $"grant {id} for {ttl}", (_, _) => world.Leases.Acknowledged(id));
+                break;
+            case 1 when lease != 0:
+                world.Leases.AskedEnd(lease);
+                _body.Int64(1, lease);
+                Write(member, InternalField.LeaseRevoke, operation, $"revoke {lease}", (_, _) =>
+                {
+                    world.Count(Fault.LeaseRevoked);
+                    world.Leases.EndAcknowledged(lease);
+                });
+                break;
+            case > 1 when lease != 0:
+                Renew(member, lease, operation);
+                break;
+            default:
+                Finished(operation);
+                break;
+        }
+    }
+
+    private void Renew(SimMember member, long lease, long operation)
+    {
+        long began = world.Time.Now;
+        member.Renew(lease, (error, ttl) =>
+        {
+            world.Chronicle.Note(12, (ulong)lease, (ulong)error);
+            world.Chronicle.Line($"c{number} m{member.Number} renewed {lease}: {error}");
+            if (error == StoreError.None)
+            {
+                world.Leases.Renewed(lease, began, ttl);
+                world.Acked++;
+            }
+            else if (error == StoreError.LeaseNotFound)
+            {
+                world.Leases.NotFound(lease, began);
+            }
+
+            Finished(operation);
+        });
+    }
+
+    private void Write(SimMember member, int field, long operation, string text, Action<long, PendingRequest> check)
+    {
+        (string Key, string Value)[] values = [.. _values];
         foreach ((string key, string value) in values)
         {
             world.Judge.Submitted(key, value);
         }
 
         long floor = world.Judge.LastRevision;
-        world.Chronicle.Line($"c{number} m{member.Number} {text}");
-        member.Propose(field, _body.WrittenMemory, request =>
+        string user = dice.Below(4) switch { 0 => "u0", 1 => "u1", _ => dice.Percent(3) ? "" : "root" };
+        world.Chronicle.Line($"c{number} m{member.Number} {text} as {user}");
+        member.Propose(field, _body.WrittenMemory, member.Identity(user), request =>
         {
             world.Chronicle.Note(7, (ulong)number, (ulong)request.Error);
             world.Chronicle.Line($"c{number} m{member.Number} {text}: {request.Error}");
             switch (request.Error)
             {
                 case StoreError.None:
+                    world.CheckAnswer(request, text, field);
                     check(floor, request);
+                    world.Acked++;
                     break;
-                case StoreError.NoLeader or StoreError.TooManyRequests:
+                case StoreError.Timeout or StoreError.Stopped:
+                    world.Ambiguous += operation == _operation ? 1 : 0;
+                    break;
+                default:
+                    // Not proposed, or refused when it was applied: the model knows which.
+                    world.CheckAnswer(request, text, field);
                     foreach ((_, string value) in values)
                     {
                         world.Judge.Refused(value);
                     }
 
                     break;
-                case StoreError.Timeout or StoreError.Stopped or StoreError.Compacted or StoreError.FutureRev:
-                    break;
-                default:
-                    throw new SimulationFailure($"{text}: {request.Error}");
             }
 
             Finished(operation);
@@ -228,20 +375,21 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
         string? to = isAll ? "l" : null;
         string from = isAll ? "k" : key;
         long at = dice.Percent(20) ? dice.Between(1, world.Judge.LastRevision) : 0;
-        _body.Clear();
-        _body.Bytes(1, Bytes(from));
+        var body = new ProtoBuffer(64);
+        body.Bytes(1, Bytes(from));
         if (to is not null)
         {
-            _body.Bytes(2, Bytes(to));
+            body.Bytes(2, Bytes(to));
         }
 
-        _body.Int64(4, at);
-        StoreError error = member.Range(_body.Written, out RangeAnswer answer);
+        body.Int64(4, at);
+        StoreError error = member.Range(body.Written, out RangeAnswer answer);
         switch (error)
         {
             case StoreError.None:
                 world.Chronicle.Line($"c{number} m{member.Number} read {from} at {at}: {answer.Revision}");
                 world.Judge.Read(member.Number, isLinearizable, from, to, at, answer, floor);
+                world.Acked++;
                 if (!isAll && at == 0)
                 {
                     _mods[key] = answer.Keys.Count == 0 ? 0 : answer.Keys[0].Revision;
@@ -253,6 +401,9 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
                 break;
             case StoreError.FutureRev:
                 Judge.Require(at > member.State.Machine.Kv.PublishedRevision, $"revision {at} is not in the future");
+                break;
+            case StoreError.Corrupt:
+                // The member has found its disk damaged and ends; nothing was served.
                 break;
             default:
                 throw new SimulationFailure($"read: {error}");

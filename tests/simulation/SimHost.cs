@@ -1,4 +1,6 @@
+using Perf.Engine;
 using Perf.Engine.IO;
+using Perf.Node.Cluster;
 using Perf.Node.Config;
 
 namespace Perf.Simulation;
@@ -15,8 +17,9 @@ internal sealed class SimHost
         Id = id;
         Config = config;
         Luck = luck;
+        Clock = new SimClock(world.Time);
         Disk = new SimDisk();
-        LetItLie();
+        Observe();
     }
 
     public int Number { get; }
@@ -34,30 +37,87 @@ internal sealed class SimHost
 
     public long PausedUntil { get; set; }
 
+    public SimClock Clock { get; }
+
+    /// <summary>It was there when the cluster was founded.</summary>
+    public bool IsFounder { get; init; }
+
+    /// <summary>No longer a member, or found damaged: never starts again.</summary>
+    public bool IsRetired { get; private set; }
+
+    /// <summary>Something on the disk is not what was written there; the member may notice, and end for good.</summary>
+    public long DamagedAt { get; set; }
+
+    /// <summary>The member found the damage and refuses to go on: somebody has to replace it.</summary>
+    public bool IsBroken { get; private set; }
+
+    /// <summary>No room for more until then.</summary>
+    public long FullUntil { get; set; }
+
+    /// <summary>A disk call has failed: to end is right, whoever notices.</summary>
+    public bool IsFailing => _isFailing;
+
     public int Starts { get; private set; }
 
     private bool _isFailing;
+    private bool _isSyncFailed;
+    private int _syncsLeft;
+    private int _callsLeft;
+    private int _pagesLeft;
 
     public void Start()
     {
-        if (Member is not null)
+        if (Member is not null || IsRetired || IsBroken)
         {
             return;
         }
 
         Starts++;
+        int skew = _world.Plan.TickSkewPercent;
+        Clock.RatePercent = (int)Luck.Between(100 - skew, 100 + skew);
+        if (Clock.RatePercent != 100)
+        {
+            _world.Count(Fault.ClockSkew);
+        }
+
         try
         {
-            Member = new SimMember(this, _world) { HasDiskFailed = _isFailing };
+            Member = new SimMember(this, _world) { HasDiskFailed = _isSyncFailed };
             _world.Chronicle.Line($"m{Number} started, applied {Member.Pipeline.AppliedIndex}, revision {Member.State.Machine.Kv.Revision}");
         }
         catch (SimCrashException)
         {
             Down("the machine went off while it started");
         }
-        catch (IOException e) when (_isFailing)
+        catch (IOException e) when (_isFailing || FullUntil > _world.Time.Now)
         {
             Down(e.Message);
+        }
+        catch (Exception e) when (DamagedAt != 0 && IsRefusal(e))
+        {
+            Break(e.Message);
+        }
+    }
+
+    /// <summary>What a member says that has found damage.</summary>
+    public static bool IsRefusal(Exception e) =>
+        e is CorruptionException or InvalidDataException or StartRefusedException;
+
+    /// <summary>Damage was found: this machine's data is not to be trusted again.</summary>
+    public void Break(string why)
+    {
+        IsBroken = true;
+        _world.DamageFound++;
+        Down($"damage found: {why}");
+    }
+
+    /// <summary>It is no member any more.</summary>
+    public void Retire(string why)
+    {
+        if (!IsRetired)
+        {
+            IsRetired = true;
+            Down(why);
         }
     }
 
@@ -71,44 +131,74 @@ internal sealed class SimHost
     public void CrashAt(int calls) => Disk.FailAt(Disk.Calls + calls, SimFailure.PowerOff);
 
     /// <summary>The n-th sync from now on fails.</summary>
-    public void FailSync(int syncs)
+    public void FailSync(int syncs) => _syncsLeft = syncs;
+
+    /// <summary>The n-th call of whatever kind fails.</summary>
+    public void FailCall(int calls) => _callsLeft = calls;
+
+    /// <summary>The n-th write to the data file is lost.</summary>
+    public void LoseWrite(int writes) => _pagesLeft = writes;
+
+    /// <summary>All faults of the disk end.</summary>
+    public void Heal()
     {
-        SimDisk disk = Disk;
-        int left = syncs;
-        disk.Observer = (call, path) =>
-        {
-            if (call is not ("fsync" or "fdatasync") || --left != 0)
-            {
-                return;
-            }
-
-            disk.FailAt(disk.Calls + 1, SimFailure.InputOutput);
-            disk.Observer = null;
-            _isFailing = true;
-            if (Member is not null)
-            {
-                Member.HasDiskFailed = true;
-            }
-
-            _world.Count(Fault.SyncError);
-            _world.Chronicle.Line($"m{Number} {call} of {path} fails");
-        };
+        PausedUntil = 0;
+        FullUntil = 0;
+        _syncsLeft = 0;
+        _callsLeft = 0;
+        _pagesLeft = 0;
     }
 
-    /// <summary>For proof that the judge sees a loss: a disk whose syncs say that they were done, and were not.</summary>
-    private void LetItLie()
-    {
-        if (!_world.HasLyingDisks)
-        {
-            return;
-        }
+    private static bool IsGrowing(string call, string path) => call == "fallocate"
+        || (call is "pwrite" or "pwritev" && !path.EndsWith(".wal", StringComparison.Ordinal));
 
+    /// <summary>Puts the faults of this host between its disk and whoever uses it.</summary>
+    public void Observe()
+    {
         SimDisk disk = Disk;
-        disk.Observer = (call, _) =>
+        disk.Observer = (call, path) =>
         {
-            if (call is "fsync" or "fdatasync")
+            bool isSync = call is "fsync" or "fdatasync";
+            if (isSync && _world.HasLyingDisks)
+            {
+                // For proof that the judge sees a loss: a disk that says it was done, and it was not.
+                disk.FailAt(disk.Calls + 1, SimFailure.Phantom);
+            }
+
+            if (isSync && _syncsLeft > 0 && --_syncsLeft == 0)
+            {
+                disk.FailAt(disk.Calls + 1, SimFailure.InputOutput);
+                _isFailing = true;
+                _isSyncFailed = true;
+                if (Member is not null)
+                {
+                    Member.HasDiskFailed = true;
+                }
+
+                _world.Count(Fault.SyncError);
+                _world.Chronicle.Line($"m{Number} {call} of {path} fails");
+            }
+            else if (_callsLeft > 0 && --_callsLeft == 0)
+            {
+                // Whoever goes on after this may: not every call matters. Who ends does so for a reason.
+                disk.FailAt(disk.Calls + 1, SimFailure.InputOutput);
+                _isFailing = true;
+                _world.Count(Fault.DiskError);
+                _world.Chronicle.Line($"m{Number} {call} of {path} fails");
+            }
+            else if (FullUntil > _world.Time.Now && IsGrowing(call, path))
+            {
+                disk.FailAt(disk.Calls + 1, SimFailure.NoSpace);
+                _world.Count(Fault.DiskFull);
+                _world.Chronicle.Line($"m{Number} {call} of {path}: no space");
+            }
+            else if (_pagesLeft > 0 && path.EndsWith("/db", StringComparison.Ordinal)
+                && call is "pwrite" or "pwritev" && _world.MayDamage(this) && --_pagesLeft == 0)
             {
                 disk.FailAt(disk.Calls + 1, SimFailure.Phantom);
+                DamagedAt = _world.Time.Now;
+                _world.Count(Fault.LostWrite);
+                _world.Chronicle.Line($"m{Number} {call} of {path}: lost");
             }
         };
     }
@@ -123,9 +213,16 @@ internal sealed class SimHost
         Member = null;
         member?.End();
         Disk = after;
-        LetItLie();
+        Observe();
         _isFailing = false;
+        _isSyncFailed = false;
+        _callsLeft = 0;
         PausedUntil = 0;
+        if (IsRetired || IsBroken)
+        {
+            return;
+        }
+
         _world.Time.After(Luck.Between(10, _world.IsFaulty ? 6_000 : 500) * VirtualTime.Millisecond, Start);
     }
 }

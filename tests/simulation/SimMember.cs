@@ -11,6 +11,7 @@ using Perf.Store.Apply;
 using Perf.Store.Auth;
 using Perf.Store.Backend;
 using Perf.Store.Commands;
+using Perf.Store.Lease;
 using Perf.Store.Mvcc;
 
 namespace Perf.Simulation;
@@ -26,9 +27,13 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     private const int Apply = 2;
     private const int Commit = 3;
     private const int Pool = 4;
-    private const int Loops = 5;
+    private const int Watch = 5;
+    private const int Loops = 6;
 
     private static readonly long Housekeeping = 100 * VirtualTime.Millisecond;
+    private const int RevokesMax = 16;
+    private const int RelocatedPagesPerCommit = 256;
+
     private static readonly long ReadRetry = 500 * VirtualTime.Millisecond;
 
     private readonly SimHost _host;
@@ -45,6 +50,8 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     private bool _isApplyWanted = true;
     private bool _isCompacting;
     private bool _isPreparing;
+    private bool _isWatchWanted;
+    private int _revoking;
     private ulong _committedSeen;
     private ulong _stateSeen;
     private ulong _dataSeen;
@@ -62,11 +69,13 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         var founding = new Founding(config, disk, Log.None) { SegmentBytes = world.Plan.SegmentBytes };
         _start = founding.HasLog
             ? founding.Reopen(founding.NewestSnapshot())
-            : founding.Found(world.Founders, host.Id);
+            : host.IsFounder
+                ? founding.Found(world.Founders, host.Id)
+                : founding.Join(host.Id, world.Founders.ClusterId, []);
         _intake = new SnapshotIntake(config, disk, Log.None);
         var backend = new BackendStore(
             _intake.OpenDatabase(_start.Snapshot),
-            new BackendOptions { FreezeInterval = config.BackendBatchInterval, Clock = world.Time });
+            new BackendOptions { FreezeInterval = config.BackendBatchInterval, Clock = host.Clock });
         Dice luck = host.Luck;
         RandomFill random = target =>
         {
@@ -81,12 +90,16 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             host.Id,
             _start.Wal.ClusterId,
             _start.Snapshot is null ? null : new V2Snapshot(_start.Snapshot.Metadata.Index, _start.Snapshot.Data),
-            world.Time,
+            host.Clock,
             random,
-            new SimpleTokens(world.Time, random, TimeSpan.FromSeconds(config.AuthTokenTtlSeconds)),
+            new SimpleTokens(host.Clock, random, TimeSpan.FromSeconds(config.AuthTokenTtlSeconds)),
             runner: null,
             parts: 1,
-            wakeWatches: _ => { });
+            wakeWatches: _ =>
+            {
+                _isWatchWanted = true;
+                Poke();
+            });
         _watches = State.Watches;
         State.Machine.Kv.Sink = this;
         var topology = Topology.Single(this);
@@ -99,6 +112,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             Buffers = new EntryMemory(),
             LogReader = new LogReader(_start.Wal, this, () => Pipeline!.OnCore(core => core.LogReadReady())),
             MessageBytesMax = world.Plan.MessageBytesMax,
+            CommittedBytesMax = world.Plan.CommittedBytesMax,
             InflightMessagesMax = world.Plan.InflightMax,
             WindowBytesMax = world.Plan.WindowBytes,
         };
@@ -108,10 +122,17 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             State,
             this,
             raft,
-            new RequestIds(host.Id, world.Time.GetUtcNow()),
+            new RequestIds(host.Id, host.Clock.GetUtcNow()),
             this,
             topology,
             PrepareNextSegment);
+        Pipeline.Audit = entries =>
+        {
+            foreach (ref readonly Entry entry in entries)
+            {
+                world.Model.OnCommitted(host.Number, entry);
+            }
+        };
         _keeper = new SnapshotKeeper(config, disk, Log.None, Pipeline, _start.Wal, _start.Snapshot?.Metadata);
         _published = State.Machine.Kv.PublishedRevision;
         for (int i = 0; i < Loops; i++)
@@ -120,8 +141,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             _turns[i] = () => Turn(loop);
         }
 
-        int skew = world.Plan.TickSkewPercent;
-        _tick = config.HeartbeatMs * VirtualTime.Millisecond * luck.Between(100 - skew, 100 + skew) / 100;
+        _tick = config.HeartbeatMs * VirtualTime.Millisecond * 100 / host.Clock.RatePercent;
         IsAlive = true;
         Pipeline.CampaignIfAlone();
         world.Time.After(luck.Between(0, _tick), Tick);
@@ -143,6 +163,8 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     public bool IsLeader => Pipeline.Raft.Role == RaftRole.Leader;
 
     private VirtualTime Time => _world.Time;
+
+    private long Deadline => _host.Clock.GetTimestamp() + (7 * VirtualTime.Second);
 
     public ResponseHeader Header() => new(
         _start.Wal.ClusterId, _host.Id, State.Machine.Kv.PublishedRevision, Pipeline.Raft.Term);
@@ -170,12 +192,23 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         }
     }
 
-    /// <summary>Puts a request into the pipeline; <paramref name="done"/> gets it when it is finished.</summary>
-    public void Propose(int field, ReadOnlyMemory<byte> body, Action<PendingRequest> done)
+    /// <summary>A user as this member's services would name him; nobody while auth is off.</summary>
+    public RequestIdentity Identity(string user)
     {
-        PendingRequest request = Pipeline.Submit(
-            Pipeline.Draft(field, new System.Buffers.ReadOnlySequence<byte>(body), RequestIdentity.None),
-            Time.GetTimestamp() + (7 * VirtualTime.Second));
+        AuthView auth = State.Machine.Auth.View;
+        return auth.Enabled && user.Length > 0
+            ? new RequestIdentity(System.Text.Encoding.UTF8.GetBytes(user), auth.Revision)
+            : RequestIdentity.None;
+    }
+
+    /// <summary>Puts a request into the pipeline; <paramref name="done"/> gets it when it is finished.</summary>
+    public void Propose(int field, ReadOnlyMemory<byte> body, RequestIdentity who, Action<PendingRequest> done) =>
+        Submit(Pipeline.Draft(field, new System.Buffers.ReadOnlySequence<byte>(body), who), done);
+
+    /// <summary>The same with what is drafted already.</summary>
+    public void Submit(in ProposalDraft draft, Action<PendingRequest> done, ulong leaderTerm = 0)
+    {
+        PendingRequest request = Pipeline.Submit(draft, Deadline, leaderTerm);
         System.Runtime.CompilerServices.ConfiguredValueTaskAwaitable.ConfiguredValueTaskAwaiter awaiter =
             request.Completion.ConfigureAwait(false).GetAwaiter();
         if (awaiter.IsCompleted)
@@ -201,18 +234,74 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     public void WhenLinearizable(Action<StoreError> done)
     {
         // Polled, not awaited: the product completes this on the thread pool.
-        _reads.Add(new PendingRead(Pipeline.ReadIndexAsync(Time.GetTimestamp() + (7 * VirtualTime.Second)), done));
+        _reads.Add(new PendingRead(Pipeline.ReadIndexAsync(Deadline), done));
         CheckReads();
         Poke();
     }
 
+    /// <summary>
+    /// Renews a lease as the node does on the leader: confirmed first, and what is past its expiry is not renewed.
+    /// </summary>
+    public void Renew(long lease, Action<StoreError, long> done)
+    {
+        if (!IsLeader)
+        {
+            done(StoreError.NotLeader, 0);
+            return;
+        }
+
+        WhenLinearizable(error =>
+        {
+            if (error != StoreError.None)
+            {
+                done(error, 0);
+                return;
+            }
+
+            RenewResult result = State.Machine.Leases.Renew(lease);
+            done(
+                result.Outcome switch
+                {
+                    RenewOutcome.Renewed => StoreError.None,
+                    RenewOutcome.NotFound => StoreError.LeaseNotFound,
+                    RenewOutcome.NotLeader => StoreError.NotLeader,
+                    _ => StoreError.Timeout,
+                },
+                result.TtlSeconds);
+        });
+    }
+
+    /// <summary>A range; Corrupt where damage of the disk stands in its way.</summary>
     public StoreError Range(ReadOnlySpan<byte> request, out RangeAnswer answer)
     {
+        answer = default;
         Judge.Require(RangeView.TryParse(request, out RangeView view), "not a range");
         var response = new ProtoBuffer();
-        StoreError error = State.Machine.Kv.Range(view, Header(), response);
-        answer = error == StoreError.None ? Answers.Range(response.Written) : default;
-        return error;
+        try
+        {
+            StoreError error = State.Machine.Kv.Range(view, Header(), response);
+            answer = error == StoreError.None ? Answers.Range(response.Written) : default;
+            return error;
+        }
+        catch (CorruptionException e) when (_host.DamagedAt != 0)
+        {
+            _host.Break(e.Message);
+            return StoreError.Corrupt;
+        }
+    }
+
+    /// <summary>Makes the data file small for a while, as the node's defragmentation does.</summary>
+    public void Defragment(long micros)
+    {
+        _world.Count(Fault.Defragmentation);
+        State.Backend.RelocateTailPagesMax = RelocatedPagesPerCommit;
+        Time.After(micros, () =>
+        {
+            if (IsAlive)
+            {
+                State.Backend.RelocateTailPagesMax = 0;
+            }
+        });
     }
 
     public void Receive(InboundMessage message)
@@ -228,20 +317,33 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     }
 
     /// <summary>A whole snapshot has come in; <paramref name="answered"/> gets what the sender is told.</summary>
-    public void ReceiveSnapshot(Message message, byte[] database, Action<bool> answered)
+    public void ReceiveSnapshot(Message message, byte[] database, bool isSound, Action<bool> answered)
     {
         ulong index = message.Snapshot!.Metadata.Index;
         Guard(() =>
         {
             string path;
-            using (Engine.Snap.SnapDatabase arriving = _intake.Receive(index))
+            try
             {
+                using Engine.Snap.SnapDatabase arriving = _intake.Receive(index);
                 arriving.Append(database);
                 path = arriving.Keep();
+            }
+            catch (DiskFullException)
+            {
+                answered(false);
+                return;
             }
 
             if (_intake.Refuse(path, index) is { } problem)
             {
+                if (!isSound)
+                {
+                    _world.DamageFound++;
+                    answered(false);
+                    return;
+                }
+
                 throw new SimulationFailure($"member {Number} refuses a sound snapshot at {index}: {problem}");
             }
 
@@ -258,7 +360,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     }
 
     /// <summary>What the sender does with a MsgSnap: an image of exactly what the message names.</summary>
-    public void CaptureSnapshot(Message message, Action<Message, byte[]> captured)
+    public void CaptureSnapshot(Message message, Action<bool> failed, Action<Message, byte[]> captured)
     {
         _keeper.Hold();
         Snapshot? own = null;
@@ -269,9 +371,17 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
                 using Engine.Transactions.DataImage image = State.Backend.File.OpenImage();
                 byte[] bytes = new byte[image.Length];
                 int at = 0;
-                while (image.Read(bytes.AsSpan(at), at) is var read && read > 0)
+                try
                 {
-                    at += read;
+                    while (image.Read(bytes.AsSpan(at), at) is var read && read > 0)
+                    {
+                        at += read;
+                    }
+                }
+                catch (CorruptionException) when (_host.DamagedAt != 0)
+                {
+                    failed(false);
+                    throw;
                 }
 
                 Message full = message;
@@ -313,6 +423,11 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         {
             StartCompacting();
         }
+
+        if (outcome.Effects.HasFlag(ApplyEffects.RemovedSelf))
+        {
+            _world.Time.After(VirtualTime.Second, () => _host.Retire("removed"));
+        }
     }
 
     WalWork IPipelineEvents.InstallSnapshot(Snapshot snapshot) => _intake.Record(
@@ -323,7 +438,8 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             _world.Chronicle.Line($"m{Number} installed snapshot {snapshot.Metadata.Index}");
         }));
 
-    void IPipelineEvents.DiskFull(DiskFullException e) => throw new SimulationFailure("no disk is full here");
+    void IPipelineEvents.DiskFull(DiskFullException e) =>
+        _world.Chronicle.Line($"m{Number} has no space for the data file");
 
     void IPeerSender.Send(ReadOnlySpan<Message> messages)
     {
@@ -381,6 +497,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         Wal => Pipeline.WalLoop.Queue.Count > 0,
         Apply => _isApplyWanted || Pipeline.ApplyLoop.Queue.Count > 0,
         Commit => Pipeline.CommitLoop.IsBusy || Pipeline.CommitLoop.Jobs.Count > 0,
+        Watch => _isWatchWanted,
         _ => _pool.Count > 0,
     };
 
@@ -441,6 +558,10 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
                     Pipeline.CommitLoop.Turn();
                     _isApplyWanted = true;
                     break;
+                case Watch:
+                    _isWatchWanted = false;
+                    _isWatchWanted |= State.Watches.Pump();
+                    break;
                 default:
                     // A failure here is the item's own to handle, as on the pool.
                     while (_pool.TryDequeue(out IThreadPoolWorkItem? item))
@@ -471,9 +592,13 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         {
             _host.Down("the machine went off");
         }
-        catch (IOException e) when (HasDiskFailed)
+        catch (IOException e) when (HasDiskFailed || _host.IsFailing || e is DiskFullException)
         {
             _host.Down(e.Message);
+        }
+        catch (Exception e) when (_host.DamagedAt != 0 && SimHost.IsRefusal(e))
+        {
+            _host.Break(e.Message);
         }
     }
 
@@ -560,7 +685,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             return;
         }
 
-        Pipeline.Expire(Time.GetTimestamp(), ReadRetry, StoreError.Timeout);
+        Pipeline.Expire(_host.Clock.GetTimestamp(), ReadRetry, StoreError.Timeout);
         _isApplyWanted = true;
         _keeper.Turn();
         if (State.Machine.Kv.CompactionPending)
@@ -568,8 +693,14 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             StartCompacting();
         }
 
+        if (IsLeader)
+        {
+            RevokeExpired();
+        }
+
         if (++_beats % 10 == 0)
         {
+            Pipeline.CommitLoop.RetryAfterFull();
             ulong committed = State.Backend.CommittedIndex;
             if (committed == _dataSeen && State.Backend.DurableIndex < committed)
             {
@@ -577,7 +708,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
             }
 
             _dataSeen = committed;
-            if (_world.Plan.Members == 1 && Pipeline.Raft.Leader == 0)
+            if (_world.Hosts.Count == 1 && Pipeline.Raft.Leader == 0)
             {
                 Pipeline.OnCore(core => core.Campaign());
             }
@@ -585,6 +716,36 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
 
         CheckReads();
         Poke();
+    }
+
+    /// <summary>As the node does it: leadership is confirmed after the leases are taken and before they are revoked.</summary>
+    private void RevokeExpired()
+    {
+        ulong term = Pipeline.Raft.Term;
+        Span<long> expired = stackalloc long[RevokesMax];
+        int count = State.Machine.Leases.TakeExpired(expired[..(RevokesMax - _revoking)]);
+        for (int i = 0; i < count; i++)
+        {
+            long lease = expired[i];
+            _revoking++;
+            WhenLinearizable(error =>
+            {
+                if (error != StoreError.None)
+                {
+                    _revoking--;
+                    return;
+                }
+
+                Submit(LeaseProposals.Revoke(Pipeline, lease), leaderTerm: term, done: request =>
+                {
+                    _revoking--;
+                    if (request.Error == StoreError.None)
+                    {
+                        _world.Count(Fault.LeaseExpired);
+                    }
+                });
+            });
+        }
     }
 
     private void StartCompacting()

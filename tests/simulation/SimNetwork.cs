@@ -11,8 +11,10 @@ namespace Perf.Simulation;
 /// </summary>
 internal sealed class SimNetwork(Simulation world, Dice dice)
 {
-    private readonly bool[,] _cut = new bool[world.Plan.Members, world.Plan.Members];
-    private readonly long[,,] _last = new long[world.Plan.Members, world.Plan.Members, 2];
+    private readonly bool[,] _cut = new bool[Simulation.HostsMax, Simulation.HostsMax];
+    private readonly long[,,] _last = new long[Simulation.HostsMax, Simulation.HostsMax, 2];
+
+    private readonly int[,] _epochs = new int[Simulation.HostsMax, Simulation.HostsMax];
 
     public long Delivered { get; private set; }
 
@@ -20,9 +22,23 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
 
     public void Heal() => Array.Clear(_cut);
 
+    /// <summary>The connections between two members break: what is under way is gone, and both notice.</summary>
+    public void Reset(SimHost a, SimHost b)
+    {
+        _epochs[a.Number, b.Number]++;
+        _epochs[b.Number, a.Number]++;
+        a.Member?.OnCore(core => core.ReportUnreachable(b.Id));
+        b.Member?.OnCore(core => core.ReportUnreachable(a.Id));
+    }
+
     public void Send(SimMember from, in Message message)
     {
         int to = world.NumberOf(message.To);
+        if (to < 0)
+        {
+            return;
+        }
+
         if (message.Type == MessageType.Snap)
         {
             SendSnapshot(from, to, message);
@@ -56,6 +72,15 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
             world.Count(Fault.Duplicate);
             Schedule(from.Number, to, stream, bytes);
         }
+
+        if (message.Type != MessageType.Prop && dice.Percent(world.IsFaulty ? world.Plan.StaleReplayPercent : 0))
+        {
+            // An old message comes again, when much else has happened.
+            world.Count(Fault.StaleReplay);
+            int epoch = _epochs[from.Number, to];
+            world.Time.After(
+                dice.Between(VirtualTime.Second, 8 * VirtualTime.Second), () => Deliver(from.Number, to, epoch, bytes));
+        }
     }
 
     private void Schedule(int from, int to, int stream, byte[] bytes)
@@ -72,14 +97,23 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
             at = Math.Max(at, _last[from, to, stream] + 1);
             _last[from, to, stream] = at;
         }
+        else if (at < _last[from, to, stream])
+        {
+            world.Count(Fault.Reorder);
+        }
+        else
+        {
+            _last[from, to, stream] = at;
+        }
 
-        world.Time.At(at, () => Deliver(from, to, bytes));
+        int epoch = _epochs[from, to];
+        world.Time.At(at, () => Deliver(from, to, epoch, bytes));
     }
 
-    private void Deliver(int from, int to, byte[] bytes)
+    private void Deliver(int from, int to, int epoch, byte[] bytes)
     {
         SimHost host = world.Hosts[to];
-        if (_cut[from, to] || host.Member is null)
+        if (_cut[from, to] || host.Member is null || epoch != _epochs[from, to])
         {
             return;
         }
@@ -87,7 +121,7 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
         if (host.PausedUntil > world.Time.Now)
         {
             // The kernel goes on receiving for a stopped process.
-            world.Time.At(host.PausedUntil + dice.Between(1, 1000), () => Deliver(from, to, bytes));
+            world.Time.At(host.PausedUntil + dice.Between(1, 1000), () => Deliver(from, to, epoch, bytes));
             return;
         }
 
@@ -102,7 +136,7 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
     private void SendSnapshot(SimMember from, int to, Message message)
     {
         ulong id = message.To;
-        from.CaptureSnapshot(message, (full, database) =>
+        from.CaptureSnapshot(message, Answer, (full, database) =>
         {
             world.Count(Fault.SnapshotSent);
             world.Chronicle.Line($"m{from.Number}->m{to} snapshot {full.Snapshot!.Metadata.Index}, {database.Length} bytes");
@@ -122,7 +156,7 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
                 Judge.Require(
                     MessageCodec.TryRead(bytes, null, entries, out Message arrived) == OperationStatus.Done,
                     "a malformed message");
-                target.ReceiveSnapshot(arrived, database, Answer);
+                target.ReceiveSnapshot(arrived, database, world.Hosts[from.Number].DamagedAt == 0, Answer);
                 if (!target.IsAlive)
                 {
                     Answer(false);

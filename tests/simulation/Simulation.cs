@@ -1,9 +1,13 @@
 using System.Globalization;
 using System.Text;
 using Perf.Node.Cluster;
+using Perf.Engine.IO;
 using Perf.Node.Config;
+using Perf.Node.Consensus;
+using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Commands;
+using Perf.Store.Membership;
 
 namespace Perf.Simulation;
 
@@ -23,6 +27,24 @@ internal sealed record RunResult(ulong Seed, string? Failure, ulong Hash, IReadO
     public required long Events { get; init; }
 
     public required long Digests { get; init; }
+
+    public required long Asked { get; init; }
+
+    public required long AckedOperations { get; init; }
+
+    public required long Ambiguous { get; init; }
+
+    /// <summary>Most clients that were busy with one key at a time.</summary>
+    public required int Crowd { get; init; }
+
+    public required long WatchEvents { get; init; }
+
+    public required long WatchProgress { get; init; }
+
+    public required long Renewals { get; init; }
+
+    /// <summary>Members that noticed that their disk was damaged.</summary>
+    public required int DamageFound { get; init; }
 }
 
 /// <summary>
@@ -32,13 +54,32 @@ internal sealed record RunResult(ulong Seed, string? Failure, ulong Hash, IReadO
 internal sealed class Simulation
 {
     /// <summary>Twenty of the longest election timeouts, and time to start and to send a snapshot again.</summary>
-    private const long RecoveryMax = 45 * VirtualTime.Second;
+    private const long RecoveryMax = 90 * VirtualTime.Second;
+
+    /// <summary>The longest lease, on the slowest clock, and its way through the log.</summary>
+    private const long LeaseTimeMax = 40 * VirtualTime.Second;
+
+    /// <summary>Machines there may be in a run, replaced ones included.</summary>
+    public const int HostsMax = 16;
+
+    /// <summary>A run goes on until this much was acknowledged and went wrong, but not for ever.</summary>
+    private const long AckedMin = 500;
+
+    private const int FaultsMin = 5;
+
+    private const long FaultTimeMax = 300 * VirtualTime.Second;
 
     private readonly Dice _dice;
     private readonly ulong _seed;
     private readonly long[] _faults = new long[Enum.GetValues<Fault>().Length];
-    private readonly List<SimClient> _clients = [];
+    private readonly List<SimWatcher> _watchers = [];
+    private readonly Dictionary<string, int> _busyKeys = new(StringComparer.Ordinal);
+    private readonly List<long> _leaseIds = [];
+    private readonly Operator _operator;
+    private readonly string _founders;
+    private int _crowd;
     private int _markers;
+    private int _markersAsked;
     private int _markersDone;
 
     private Simulation(ulong seed, Plan plan, bool isTracing, Action<string>? output, bool hasLyingDisks)
@@ -49,30 +90,21 @@ internal sealed class Simulation
         Plan = plan;
         Time = new VirtualTime();
         Chronicle = new Chronicle(Time, isTracing) { Output = output };
-        Judge = new Judge(Chronicle);
-        string members = string.Join(',', Enumerable.Range(0, Plan.Members).Select(i => $"m{i}=http://m{i}:2380"));
-        Founders = InitialCluster.Parse(members, "simulation");
-        Hosts = new SimHost[Plan.Members];
-        for (int i = 0; i < Hosts.Length; i++)
+        Leases = new LeaseLaw(Time, Plan.TickSkewPercent);
+        Model = new Model
         {
-            string name = $"m{i}";
-            var config = new ServerConfig
-            {
-                Name = name,
-                DataDir = "/data",
-                InitialCluster = members,
-                InitialClusterToken = "simulation",
-                SnapshotCount = Plan.SnapshotCount,
-                SnapshotCatchUpEntries = Plan.CatchUpEntries,
-                CompactionBatchLimit = Plan.CompactionBatch,
-                PreVote = Plan.PreVote,
-                MaxSnapshots = 2,
-                MaxWals = 2,
-                BcryptCost = 4,
-            };
-            Hosts[i] = new SimHost(this, i, Founders.Find(name)!.Id, config, _dice.Fork());
+            LeaseGranted = Leases.Granted,
+            LeaseEnded = (lease, _) => Leases.Ended(lease),
+        };
+        Judge = new Judge(Chronicle, Model);
+        _founders = string.Join(',', Enumerable.Range(0, Plan.Members).Select(i => $"m{i}=http://m{i}:2380"));
+        Founders = InitialCluster.Parse(_founders, "simulation");
+        for (int i = 0; i < Plan.Members; i++)
+        {
+            Hosts.Add(new SimHost(this, i, Founders.Find($"m{i}")!.Id, Config(i), _dice.Fork()) { IsFounder = true });
         }
 
+        _operator = new Operator(this, _dice.Fork());
         Network = new SimNetwork(this, _dice.Fork());
     }
 
@@ -86,7 +118,20 @@ internal sealed class Simulation
 
     public InitialCluster Founders { get; }
 
-    public SimHost[] Hosts { get; }
+    /// <summary>All machines there ever were.</summary>
+    public List<SimHost> Hosts { get; } = [];
+
+    public Model Model { get; }
+
+    public LeaseLaw Leases { get; }
+
+    public int DamageFound { get; set; }
+
+    public long Asked { get; set; }
+
+    public long Acked { get; set; }
+
+    public long Ambiguous { get; set; }
 
     public SimNetwork Network { get; }
 
@@ -129,12 +174,113 @@ internal sealed class Simulation
             Acknowledged = world.Judge.Acknowledged,
             Events = world.Time.Events,
             Digests = world.Judge.DigestsCompared,
+            Asked = world.Asked,
+            AckedOperations = world.Acked,
+            Ambiguous = world.Ambiguous,
+            Crowd = world._crowd,
+            WatchEvents = world._watchers.Sum(w => w.Events),
+            WatchProgress = world._watchers.Sum(w => w.Progress),
+            Renewals = world.Leases.Renewals,
+            DamageFound = world.DamageFound,
         };
+    }
+
+    /// <summary>The disk of a cluster of one, as kill -9 leaves it after a run.</summary>
+    public static (SimDisk Disk, ServerConfig Config) DiskOfLoneMember(ulong seed)
+    {
+        var world = new Simulation(seed, new Plan(seed), isTracing: false, output: null, hasLyingDisks: false);
+        world.Run();
+        SimHost host = world.Hosts[0];
+        SimDisk disk = host.Disk.KillCopy();
+        host.Member?.End();
+        return (disk, host.Config);
+    }
+
+    /// <summary>A machine whose member may be asked.</summary>
+    public SimHost AnyHost(Dice dice)
+    {
+        for (int i = 0; i < 4; i++)
+        {
+            SimHost host = Hosts[dice.Below(Hosts.Count)];
+            if (host is { IsRetired: false, IsBroken: false } && (host.IsFounder || host.Starts > 0))
+            {
+                return host;
+            }
+        }
+
+        return Hosts[dice.Below(Hosts.Count)];
+    }
+
+    /// <summary>A machine for a member that is to be added.</summary>
+    public SimHost AddHost()
+    {
+        int number = Hosts.Count;
+        ulong id = MemberIds.Compute([$"http://m{number}:2380"], "", Time.Now);
+        var host = new SimHost(this, number, id, Config(number), _dice.Fork());
+        Hosts.Add(host);
+        return host;
+    }
+
+    /// <summary>A client begins to be busy with a key.</summary>
+    public void Enter(string key)
+    {
+        int busy = _busyKeys.GetValueOrDefault(key) + 1;
+        _busyKeys[key] = busy;
+        _crowd = Math.Max(_crowd, busy);
+    }
+
+    public void Leave(string key) => _busyKeys[key]--;
+
+    /// <summary>An id for a lease that nobody used.</summary>
+    public long NewLease(Dice dice)
+    {
+        _leaseIds.Add(((long)_leaseIds.Count << 8) + 1 + dice.Below(200));
+        return _leaseIds[^1];
+    }
+
+    /// <summary>A lease that was asked for lately; 0 when there is none.</summary>
+    public long SomeLease(Dice dice) => _leaseIds.Count == 0
+        ? 0
+        : _leaseIds[Math.Max(0, _leaseIds.Count - 1 - dice.Below(6))];
+
+    /// <summary>An answer that came out of the log is what the model says.</summary>
+    public void CheckAnswer(PendingRequest request, string text, int? field)
+    {
+        if (request.Error is StoreError.NoLeader or StoreError.TooManyRequests or StoreError.Timeout or StoreError.Stopped)
+        {
+            Judge.Require(
+                request.Error is StoreError.Timeout or StoreError.Stopped || Model.Answer(request.Id) is null,
+                $"{text}: {request.Error}, and it is in the log");
+            return;
+        }
+
+        Expected? expected = Model.Answer(request.Id);
+        Judge.Require(expected is not null, $"{text}: {request.Error}, and it is not in the log");
+        Judge.Require(expected.Error == request.Error, $"{text}: {request.Error}, the model says {expected.Error}");
+        if (request.Error != StoreError.None || field is null)
+        {
+            return;
+        }
+
+        if (field == InternalField.Txn)
+        {
+            (long revision, bool succeeded, List<KeyState> read) = Answers.Txn(request.Response);
+            Judge.Require(
+                revision == expected.Revision && succeeded == (expected.Second != 0) && read.SequenceEqual(expected.Read),
+                $"{text}: {revision} {succeeded} [{string.Join("; ", read)}], the model says"
+                + $" {expected.Revision} {expected.Second} [{string.Join("; ", expected.Read)}]");
+            return;
+        }
+
+        (long at, long second) = Answers.Write(request.Response);
+        Judge.Require(
+            at == expected.Revision && (field is not (InternalField.DeleteRange or InternalField.LeaseGrant) || second == expected.Second),
+            $"{text}: {second} at {at}, the model says {expected.Second} at {expected.Revision}");
     }
 
     public void Count(Fault fault) => _faults[(int)fault]++;
 
-    public int NumberOf(ulong id) => Array.FindIndex(Hosts, host => host.Id == id);
+    public int NumberOf(ulong id) => Hosts.FindIndex(host => host.Id == id);
 
     private double Run()
     {
@@ -147,19 +293,195 @@ internal sealed class Simulation
         for (int i = 0; i < Plan.Clients; i++)
         {
             var client = new SimClient(this, i, _dice.Fork());
-            _clients.Add(client);
             client.Start();
         }
+
+        for (int i = 0; i < Plan.Watchers; i++)
+        {
+            var watcher = new SimWatcher(this, i, _dice.Fork());
+            _watchers.Add(watcher);
+            watcher.Start();
+        }
+
+        new Admin(this, _dice.Fork()).Start();
+        _operator.Start();
 
         Every(Plan.CrashEvery, CrashSomebody);
         Every(Plan.PauseEvery, PauseSomebody);
         Every(Plan.CutEvery, CutSomething);
         Every(Plan.SyncErrorEvery, FailASync);
-        while (Time.Step(Plan.FaultTime))
+        Every(Plan.DiskErrorEvery, host => host.FailCall((int)_dice.Between(1, 500)));
+        Every(Plan.DiskFullEvery, host =>
+            host.FullUntil = Time.Now + _dice.Between(VirtualTime.Second, 10 * VirtualTime.Second));
+        Every(Plan.ClockJumpEvery, JumpClock);
+        Every(Plan.ResetEvery, ResetConnections);
+        Every(Plan.DefragmentEvery, host => host.Member?.Defragment(_dice.Between(VirtualTime.Second, 10 * VirtualTime.Second)));
+        Every(Plan.DamageEvery, Damage);
+        long end = Plan.FaultTime;
+        while (true)
         {
+            while (Time.Step(end))
+            {
+            }
+
+            if ((Acked >= AckedMin && GravePerRun() >= FaultsMin) || end >= FaultTimeMax)
+            {
+                return Recover();
+            }
+
+            end += 10 * VirtualTime.Second;
+        }
+    }
+
+    private ServerConfig Config(int number) => new()
+    {
+        Name = $"m{number}",
+        DataDir = "/data",
+        InitialCluster = _founders,
+        InitialClusterToken = "simulation",
+        SnapshotCount = Plan.SnapshotCount,
+        SnapshotCatchUpEntries = Plan.CatchUpEntries,
+        CompactionBatchLimit = Plan.CompactionBatch,
+        PreVote = Plan.PreVote,
+        MaxSnapshots = 2,
+        MaxWals = 2,
+        BcryptCost = 4,
+    };
+
+    /// <summary>Faults that hit somebody; a lost message alone does not count.</summary>
+    private long GravePerRun()
+    {
+        long sum = 0;
+        for (int i = 0; i <= (int)Fault.Reset; i++)
+        {
+            sum += _faults[i];
         }
 
-        return Recover();
+        return sum;
+    }
+
+    private void JumpClock(SimHost host)
+    {
+        Count(Fault.ClockJump);
+        host.Clock.WallOffset += _dice.Between(-5 * 3600, 5 * 3600) * VirtualTime.Second;
+    }
+
+    private void ResetConnections(SimHost host)
+    {
+        SimHost other = AnyHost(_dice);
+        if (other != host)
+        {
+            Count(Fault.Reset);
+            Network.Reset(host, other);
+        }
+    }
+
+    /// <summary>
+    /// Damages one machine's disk, if all others are whole and can do without it: never the last copy of anything.
+    /// </summary>
+    private void Damage(SimHost host)
+    {
+        if (!MayDamage(host))
+        {
+            return;
+        }
+
+        switch (_dice.Below(3))
+        {
+            case 0:
+                host.LoseWrite((int)_dice.Between(1, 40));
+                break;
+            case 1:
+                MisdirectPage(host);
+                break;
+            default:
+                FlipBit(host);
+                break;
+        }
+    }
+
+    /// <summary>A page of the data file stands in its neighbour's place too, as found when the member starts again.</summary>
+    private void MisdirectPage(SimHost host)
+    {
+        const int PageBytes = 4096;
+        string path = host.Config.DatabasePath;
+        if (!host.Disk.FileExists(path) || host.Disk.WrittenBytes(path) < 6 * PageBytes)
+        {
+            return;
+        }
+
+        long pages = host.Disk.WrittenBytes(path) / PageBytes;
+        host.Kill();
+        Count(Fault.MisdirectedWrite);
+        host.DamagedAt = Time.Now;
+        long source = _dice.Between(2, pages - 2);
+        Chronicle.Line($"m{host.Number} page {source} of {path} also at {source + 1}");
+        host.Disk.Observer = null;
+        using (IDiskFile file = host.Disk.Open(path, DiskOpen.ReadWrite))
+        {
+            byte[] page = new byte[PageBytes];
+            file.Read(page, source * PageBytes);
+            file.Write(page, (source + 1) * PageBytes);
+            file.SyncAll();
+        }
+
+        host.Observe();
+    }
+
+    /// <summary>The others are whole and enough, now.</summary>
+    public bool MayDamage(SimHost host)
+    {
+        bool isVoter = Model.Members.TryGetValue(host.Id, out bool isLearner) && !isLearner;
+        SimHost[] voters = [.. Hosts.Where(h => Model.Members.TryGetValue(h.Id, out bool l) && !l)];
+        return IsFaulty && isVoter && voters.Length >= 3 && Model.Members.Count == voters.Length
+            && !Hosts.Any(h => h.DamagedAt != 0 && Model.Members.ContainsKey(h.Id))
+            && !_operator.IsBusy
+            && Hosts.Count + 2 <= HostsMax;
+    }
+
+    /// <summary>
+    /// In the data file, a .snap, or the log. There, what was written last may be torn for all the log can know:
+    /// the flip is put where more has followed.
+    /// </summary>
+    private void FlipBit(SimHost host)
+    {
+        string folder = _dice.Below(3) == 0 ? host.Config.WalDirectory : host.Config.SnapDir;
+        SimDisk disk = host.Disk;
+        if (!disk.DirectoryExists(folder))
+        {
+            return;
+        }
+
+        string[] files = [.. disk.List(folder).Where(f => !f.EndsWith(".tmp", StringComparison.Ordinal))];
+        if (files.Length == 0)
+        {
+            return;
+        }
+
+        string path = $"{folder}/{files[_dice.Below(files.Length)]}";
+        long length = disk.WrittenBytes(path);
+        if (length == 0)
+        {
+            return;
+        }
+
+        long offset = _dice.Between(0, length - 1);
+        bool isLog = path.EndsWith(".wal", StringComparison.Ordinal);
+        Time.After(isLog ? 3 * VirtualTime.Second : 0, () =>
+        {
+            if (!host.Disk.FileExists(path) || !MayDamage(host)
+                || host.Disk.WrittenBytes(path) < length + (isLog ? 2048 : 0))
+            {
+                return;
+            }
+
+            // Found at rest: what a running member has read and checked stays in the machine's memory.
+            host.Kill();
+            Count(Fault.BitFlip);
+            host.DamagedAt = Time.Now;
+            Chronicle.Line($"m{host.Number} bit flipped in {path} at {offset} of {length}");
+            host.Disk.FlipBit(path, offset, _dice.Below(8));
+        });
     }
 
     private void Every(long mean, Action<SimHost> fault)
@@ -176,7 +498,7 @@ internal sealed class Simulation
         {
             if (IsFaulty)
             {
-                fault(Hosts[dice.Below(Hosts.Length)]);
+                fault(AnyHost(dice));
                 Time.After(dice.Between(0, 2 * mean), Again);
             }
         }
@@ -239,12 +561,27 @@ internal sealed class Simulation
 
     private void CutSomething(SimHost host)
     {
-        if (Hosts.Length == 1)
+        if (Model.Members.Count < 2)
         {
             return;
         }
 
-        int kind = _dice.Below(4);
+        int kind = _dice.Below(5);
+        if (kind == 4)
+        {
+            // A bridge: two that do not hear each other, while somebody hears both.
+            SimHost other = AnyHost(_dice);
+            if (other != host)
+            {
+                Count(Fault.BridgePartition);
+                Network.Cut(host.Number, other.Number);
+                Network.Cut(other.Number, host.Number);
+                HealLater();
+            }
+
+            return;
+        }
+
         Count(kind switch { 0 => Fault.OneWayPartition, 1 => Fault.LeaderCut, _ => Fault.FullPartition });
         int[] side = kind switch
         {
@@ -273,12 +610,14 @@ internal sealed class Simulation
         }
 
         Chronicle.Line($"cut {kind}: {string.Join(',', side)}");
-        Time.After(_dice.Between(100, 15_000) * VirtualTime.Millisecond, () =>
-        {
-            Chronicle.Line($"network heals");
-            Network.Heal();
-        });
+        HealLater();
     }
+
+    private void HealLater() => Time.After(_dice.Between(100, 15_000) * VirtualTime.Millisecond, () =>
+    {
+        Chronicle.Line($"network heals");
+        Network.Heal();
+    });
 
     /// <summary>Seconds until the members were one again; clients go on meanwhile.</summary>
     private double Recover()
@@ -287,30 +626,47 @@ internal sealed class Simulation
         Network.Heal();
         foreach (SimHost host in Hosts)
         {
-            host.PausedUntil = 0;
-            host.Disk.Observer = null;
+            host.Heal();
         }
 
         Chronicle.Line($"all heals");
         long began = Time.Now;
         long end = began + RecoveryMax;
+        while (!_operator.IsDone)
+        {
+            Judge.Require(Time.Step(end), $"a damaged member was not replaced:\n{Describe()}");
+        }
+
         Mark();
-        while (_markersDone < Hosts.Length)
+        while (_markersDone < _markersAsked)
         {
             Judge.Require(Time.Step(end), $"no progress {RecoveryMax / VirtualTime.Second} s after all was healed:\n{Describe()}");
         }
 
         double recovery = (Time.Now - began) / 1e6;
         IsOver = true;
+        end = Time.Now + LeaseTimeMax;
+        while (Model.Leases.Count > 0)
+        {
+            Judge.Require(
+                Time.Step(end), $"leases that nobody renews are still there: {string.Join(',', Model.Leases.Keys)}\n{Describe()}");
+        }
+
+        end = Time.Now + RecoveryMax;
         while (!IsSettled())
         {
             Judge.Require(Time.Step(end), $"the members do not come to the same end:\n{Describe()}");
         }
 
         string? digest = null;
-        foreach (SimHost host in Hosts)
+        foreach (SimHost host in Members)
         {
             SimMember member = host.Member!;
+            CheckMembership(member);
+            Judge.Require(member.State.Machine.Leases.Leases().Length == 0, $"member {host.Number} has leases that nobody has");
+            Judge.Require(
+                member.Pipeline.Core.Log.UncommittedBytes == 0,
+                $"member {host.Number} counts {member.Pipeline.Core.Log.UncommittedBytes} bytes that are not committed");
             string own = member.State.Machine.Digest();
             digest ??= own;
             Judge.Require(own == digest, $"at the end member {host.Number} differs:\n{Describe()}");
@@ -333,14 +689,22 @@ internal sealed class Simulation
     /// <summary>One put through each member has to be acknowledged.</summary>
     private void Mark()
     {
-        for (int i = 0; i < Hosts.Length; i++)
+        foreach (SimHost host in Members.ToArray())
         {
-            Ask(i);
+            _markersAsked++;
+            Ask(host.Number);
         }
 
         void Ask(int number)
         {
             SimMember? member = Hosts[number].Member;
+            if (Hosts[number] is { IsRetired: true } or { IsBroken: true })
+            {
+                // It has met its damage only now, or was removed by a late entry.
+                _markersDone++;
+                return;
+            }
+
             if (member is null)
             {
                 Time.After(100 * VirtualTime.Millisecond, () => Ask(number));
@@ -354,7 +718,7 @@ internal sealed class Simulation
             Judge.Submitted("mark", value);
             long floor = Judge.LastRevision;
             bool isAnswered = false;
-            member.Propose(InternalField.Put, body.WrittenMemory, request =>
+            member.Propose(InternalField.Put, body.WrittenMemory, member.Identity("root"), request =>
             {
                 if (isAnswered)
                 {
@@ -386,7 +750,8 @@ internal sealed class Simulation
     private bool IsSettled()
     {
         ulong applied = 0;
-        foreach (SimHost host in Hosts)
+        ulong leader = 0;
+        foreach (SimHost host in Members)
         {
             if (host.Member is not { } member)
             {
@@ -396,14 +761,35 @@ internal sealed class Simulation
             ulong own = member.Pipeline.AppliedIndex;
             applied = applied == 0 ? own : applied;
             if (own != applied || member.Pipeline.Core.Commit != own || member.Pipeline.Core.LastIndex != own
-                || member.Pipeline.Raft.Leader != Hosts[0].Member!.Pipeline.Raft.Leader
-                || member.Pipeline.Pending.Count != 0)
+                || (leader != 0 && member.Pipeline.Raft.Leader != leader)
+                || member.Pipeline.Pending.Count != 0
+                || member.Pipeline.CoreLoop.Events.Count != 0)
             {
                 return false;
             }
+
+            leader = member.Pipeline.Raft.Leader;
         }
 
-        return true;
+        return leader != 0 && _watchers.TrueForAll(w => w.IsCaughtUp);
+    }
+
+    private IEnumerable<SimHost> Members => Hosts.Where(h => Model.Members.ContainsKey(h.Id));
+
+    /// <summary>One truth about who is a member: the log's, the store's, raft's.</summary>
+    private void CheckMembership(SimMember member)
+    {
+        MembershipView stored = member.State.Machine.Members.Current;
+        ConfState raft = member.Pipeline.Core.ConfState;
+        ulong[] voters = [.. Model.Members.Where(m => !m.Value).Select(m => m.Key)];
+        ulong[] learners = [.. Model.Members.Where(m => m.Value).Select(m => m.Key)];
+        Judge.Require(
+            stored.VoterIds.SequenceEqual(voters) && stored.LearnerIds.SequenceEqual(learners),
+            $"member {member.Number} stores voters [{string.Join(',', stored.VoterIds)}] learners"
+            + $" [{string.Join(',', stored.LearnerIds)}], the log says [{string.Join(',', voters)}] [{string.Join(',', learners)}]");
+        Judge.Require(
+            raft.Voters.ToArray().Order().SequenceEqual(voters) && raft.Learners.ToArray().Order().SequenceEqual(learners),
+            $"member {member.Number}: raft has {raft}, the log says [{string.Join(',', voters)}] [{string.Join(',', learners)}]");
     }
 
     private string Describe()
@@ -414,7 +800,13 @@ internal sealed class Simulation
             text.AppendLine(host.Member is { } member
                 ? $"m{host.Number} {member.Pipeline.Core.GetStatus()} applied {member.Pipeline.AppliedIndex}"
                     + $" revision {member.State.Machine.Kv.Revision} pending {member.Pipeline.Pending.Count}"
-                : $"m{host.Number} down");
+                : $"m{host.Number} down{(host.IsRetired ? ", retired" : "")}{(host.IsBroken ? ", broken" : "")}");
+        }
+
+        text.Append("members: ").AppendJoin(',', Model.Members.Select(m => $"{NumberOf(m.Key)}{(m.Value ? "(learner)" : "")}"));
+        foreach (SimWatcher watcher in _watchers)
+        {
+            text.AppendLine().Append("watch caught up: ").Append(watcher.IsCaughtUp);
         }
 
         return text.ToString();

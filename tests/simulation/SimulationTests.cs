@@ -7,9 +7,14 @@ namespace Perf.Simulation;
 public sealed class SimulationTests(ITestOutputHelper output)
 {
     /// <summary>What the suite may take on an idle machine.</summary>
-    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(25);
+    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(60);
 
     private const ulong SeedsMin = 10;
+
+    /// <summary>From so many runs on every kind of fault has happened.</summary>
+    private const long RunsThatShowAll = 100;
+
+    private const int Flips = 1000;
 
     [Fact]
     public void As_many_seeds_as_fit_hold_what_is_promised()
@@ -29,14 +34,31 @@ public sealed class SimulationTests(ITestOutputHelper output)
 
         output.WriteLine(totals.ToString());
         output.WriteLine(totals.Describe());
+        if (totals.Runs >= RunsThatShowAll)
+        {
+            Assert.True(totals.Missing.Length == 0, totals.Describe());
+            Assert.True(totals.IsBusyEnough, totals.Describe());
+        }
     }
 
-    /// <summary>Each of these once failed.</summary>
-    [Theory]
-    [InlineData(128)] // A snapshot's image held more than the index it was sent for.
-    [InlineData(148)]
-    [InlineData(270)]
-    public void Seeds_that_found_something_stay_good(ulong seed) => Assert.Null(Simulation.Run(seed).Failure);
+    [Fact]
+    public void A_bit_flipped_at_rest_is_refused_by_name_or_changes_nothing()
+    {
+        BitFlips.Report report = BitFlips.Run(Flips, seed: 1);
+        output.WriteLine(report.ToString());
+        Assert.Equal(Flips, report.Refused + report.Harmless + report.Torn);
+        Assert.True(report.Refused > Flips / 10, report.ToString());
+    }
+
+    /// <summary>tests/mutants puts old bugs back in; what is delivered must not even know how.</summary>
+    [Fact]
+    public void No_product_assembly_has_a_switch_for_mutants()
+    {
+        foreach (Type part in (Type[])[typeof(Engine.IO.IDisk), typeof(Raft.RaftCore), typeof(Store.StoreError), typeof(Node.EtcdNode)])
+        {
+            Assert.Null(part.Assembly.GetType("Perf.Mutant"));
+        }
+    }
 
     [Fact]
     public void Disks_that_lie_are_found_out()

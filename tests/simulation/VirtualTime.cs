@@ -10,7 +10,7 @@ internal sealed class VirtualTime : TimeProvider
     public const long Millisecond = 1_000;
 
     /// <summary>No member may see a clock that stands at 0.</summary>
-    private const long Origin = 1_000_000_000;
+    public const long Origin = 1_000_000_000;
 
     private readonly PriorityQueue<Action, (long At, long Order)> _events = new();
     private long _order;

@@ -77,6 +77,18 @@ public sealed class EtcdClient : IAsyncDisposable
         }
     }
 
+    /// <summary>A view of the keys with a prefix, without the prefix.</summary>
+    public EtcdNamespace Namespace(Bytes prefix)
+    {
+        if (prefix.IsEmpty)
+        {
+            throw new ArgumentException("a namespace without a prefix is everything", nameof(prefix));
+        }
+
+        var prefixing = new Prefixing(prefix);
+        return new EtcdNamespace(new Kv(_caller, prefixing), Watches.Inside(prefixing));
+    }
+
     /// <summary>Replaces the endpoints; connections to those that stay are kept.</summary>
     public void SetEndpoints(IReadOnlyList<string> endpoints)
     {

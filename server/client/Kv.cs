@@ -4,18 +4,23 @@ namespace Perf.Client;
 public sealed class Kv
 {
     private readonly Caller _caller;
+    private readonly Prefixing? _prefixing;
 
-    internal Kv(Caller caller) => _caller = caller;
+    internal Kv(Caller caller, Prefixing? prefixing = null)
+    {
+        _caller = caller;
+        _prefixing = prefixing;
+    }
 
     /// <summary>Reads a key or a range of keys.</summary>
     public async Task<GetResponse> GetAsync(
         Bytes key, GetOptions? options = null, CancellationToken cancellation = default) =>
-        GetResponse.From(await _caller.UnaryAsync(
+        GetResponse.From(Outside(await _caller.UnaryAsync(
             "/etcdserverpb.KV/Range",
-            (options ?? new GetOptions()).ToRequest(key),
+            Inside((options ?? new GetOptions()).ToRequest(key)),
             Etcdserverpb.RangeResponse.Parser,
             Repeat.WhenUnavailable,
-            cancellation).ConfigureAwait(false));
+            cancellation).ConfigureAwait(false)));
 
     /// <summary>
     /// Writes a key. When it throws with <see cref="RpcCode.Unavailable"/>, <see cref="RpcCode.DeadlineExceeded"/> or
@@ -23,22 +28,22 @@ public sealed class Kv
     /// </summary>
     public async Task<PutResponse> PutAsync(
         Bytes key, Bytes value, PutOptions? options = null, CancellationToken cancellation = default) =>
-        PutResponse.From(await _caller.UnaryAsync(
+        PutResponse.From(Outside(await _caller.UnaryAsync(
             "/etcdserverpb.KV/Put",
-            (options ?? new PutOptions()).ToRequest(key, value),
+            Inside((options ?? new PutOptions()).ToRequest(key, value)),
             Etcdserverpb.PutResponse.Parser,
             Repeat.WhenNotSent,
-            cancellation).ConfigureAwait(false));
+            cancellation).ConfigureAwait(false)));
 
     /// <summary>Deletes a key or a range of keys; what <see cref="PutAsync"/> says of doubt holds here too.</summary>
     public async Task<DeleteResponse> DeleteAsync(
         Bytes key, DeleteOptions? options = null, CancellationToken cancellation = default) =>
-        DeleteResponse.From(await _caller.UnaryAsync(
+        DeleteResponse.From(Outside(await _caller.UnaryAsync(
             "/etcdserverpb.KV/DeleteRange",
-            (options ?? new DeleteOptions()).ToRequest(key),
+            Inside((options ?? new DeleteOptions()).ToRequest(key)),
             Etcdserverpb.DeleteRangeResponse.Parser,
             Repeat.WhenNotSent,
-            cancellation).ConfigureAwait(false));
+            cancellation).ConfigureAwait(false)));
 
     /// <summary>Starts a transaction: <c>Txn().If(..).Then(..).Else(..).CommitAsync()</c>.</summary>
     public Txn Txn() => new(this);
@@ -57,12 +62,27 @@ public sealed class Kv
     }
 
     internal async Task<TxnResponse> CommitAsync(Etcdserverpb.TxnRequest request, CancellationToken cancellation) =>
-        TxnResponse.From(await _caller.UnaryAsync(
+        TxnResponse.From(Outside(await _caller.UnaryAsync(
             "/etcdserverpb.KV/Txn",
-            request,
+            _prefixing?.Into(request) ?? request,
             Etcdserverpb.TxnResponse.Parser,
             Repeat.WhenNotSent,
-            cancellation).ConfigureAwait(false));
+            cancellation).ConfigureAwait(false)));
+
+    private Etcdserverpb.RangeRequest Inside(Etcdserverpb.RangeRequest m) => _prefixing?.Into(m) ?? m;
+
+    private Etcdserverpb.PutRequest Inside(Etcdserverpb.PutRequest m) => _prefixing?.Into(m) ?? m;
+
+    private Etcdserverpb.DeleteRangeRequest Inside(Etcdserverpb.DeleteRangeRequest m) => _prefixing?.Into(m) ?? m;
+
+    private Etcdserverpb.RangeResponse Outside(Etcdserverpb.RangeResponse m) => _prefixing?.OutOf(m) ?? m;
+
+    private Etcdserverpb.PutResponse Outside(Etcdserverpb.PutResponse m) => _prefixing?.OutOf(m) ?? m;
+
+    private Etcdserverpb.DeleteRangeResponse Outside(Etcdserverpb.DeleteRangeResponse m) =>
+        _prefixing?.OutOf(m) ?? m;
+
+    private Etcdserverpb.TxnResponse Outside(Etcdserverpb.TxnResponse m) => _prefixing?.OutOf(m) ?? m;
 }
 
 /// <summary>Builds a transaction. For one thread; commit it once.</summary>

@@ -70,6 +70,44 @@ public sealed class Maintenance
             cancellation,
             endpoint).ConfigureAwait(false));
 
+    /// <summary>
+    /// Hash of one member's whole data file, for tests of etcd itself: it differs between members that hold the same
+    /// keys. <see cref="HashKvAsync"/> is what members are compared by.
+    /// </summary>
+    public async Task<HashKvResponse> HashAsync(string endpoint, CancellationToken cancellation = default)
+    {
+        HashResponse m = await _caller.UnaryAsync(
+            "/etcdserverpb.Maintenance/Hash",
+            new HashRequest(),
+            HashResponse.Parser,
+            Repeat.WhenUnavailable,
+            cancellation,
+            endpoint).ConfigureAwait(false);
+        return HashKvResponse.From(new HashKVResponse { Header = m.Header, Hash = m.Hash });
+    }
+
+    /// <summary>
+    /// Asks whether the cluster could be downgraded to a minor version ("3.5"), begins it, or calls it off (with an
+    /// empty version). Answers with the cluster's version.
+    /// </summary>
+    public async Task<DowngradeAnswer> DowngradeAsync(
+        DowngradeStep step, string version, CancellationToken cancellation = default)
+    {
+        DowngradeResponse m = await _caller.UnaryAsync(
+            "/etcdserverpb.Maintenance/Downgrade",
+            new DowngradeRequest { Action = (DowngradeRequest.Types.DowngradeAction)step, Version = version },
+            DowngradeResponse.Parser,
+            Repeat.WhenNotSent,
+            cancellation).ConfigureAwait(false);
+        return new DowngradeAnswer
+        {
+            HasHeader = m.Header is not null,
+            Header = ResponseHeader.From(m.Header),
+            Version = m.Version,
+            Message = m,
+        };
+    }
+
     /// <summary>Hands leadership to another member. Must reach the leader.</summary>
     public async Task<EtcdResponse> MoveLeaderAsync(
         ulong target, string? endpoint = null, CancellationToken cancellation = default)

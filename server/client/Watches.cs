@@ -65,12 +65,22 @@ public sealed class Watches
     private readonly Caller _caller;
     private readonly WatchStream _plain;
     private readonly WatchStream _withLeader;
+    private readonly Prefixing? _prefixing;
 
     internal Watches(Caller caller, bool requireLeader)
     {
         _caller = caller;
         _withLeader = new WatchStream(caller, requireLeader: true);
         _plain = requireLeader ? _withLeader : new WatchStream(caller, requireLeader: false);
+    }
+
+    /// <summary>The same streams, with another view of the keys.</summary>
+    private Watches(Watches other, Prefixing prefixing)
+    {
+        _caller = other._caller;
+        _withLeader = other._withLeader;
+        _plain = other._plain;
+        _prefixing = prefixing;
     }
 
     /// <summary>
@@ -98,7 +108,7 @@ public sealed class Watches
         options ??= new WatchOptions();
         WatchStream stream = options.RequireLeader ? _withLeader : _plain;
         ObjectDisposedException.ThrowIf(_caller.Closed.IsCancellationRequested, typeof(EtcdClient));
-        var watching = new Watching(stream, key, options);
+        var watching = new Watching(stream, key, options, _prefixing);
         stream.Add(watching);
         return watching;
     }
@@ -109,6 +119,8 @@ public sealed class Watches
     /// </summary>
     public void RequestProgress(bool requireLeader = false) =>
         (requireLeader ? _withLeader : _plain).RequestProgress();
+
+    internal Watches Inside(Prefixing prefixing) => new(this, prefixing);
 }
 
 /// <summary>A watch that is open. Disposing it cancels it.</summary>
@@ -119,11 +131,21 @@ public sealed class Watching : IAsyncDisposable
         new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
     private readonly TaskCompletionSource _created = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    internal Watching(WatchStream stream, Bytes key, WatchOptions options)
+    private readonly Prefixing? _prefixing;
+
+    internal Watching(WatchStream stream, Bytes key, WatchOptions options, Prefixing? prefixing)
     {
         _stream = stream;
+        _prefixing = prefixing;
         Options = options;
         (Key, RangeEnd) = Range.Resolve(key, options.RangeEnd, options.Prefix);
+        if (prefixing is not null)
+        {
+            (Google.Protobuf.ByteString start, Google.Protobuf.ByteString end) =
+                prefixing.Range(Wire.String(Key), Wire.String(RangeEnd));
+            (Key, RangeEnd) = (start.Memory, end.Memory);
+        }
+
         NextRevision = options.StartRevision;
     }
 
@@ -160,7 +182,8 @@ public sealed class Watching : IAsyncDisposable
 
     internal void Accepted() => _created.TrySetResult();
 
-    internal void Deliver(WatchResponse response) => _responses.Writer.TryWrite(response);
+    internal void Deliver(WatchResponse response) => _responses.Writer.TryWrite(
+        _prefixing?.OutOf(response) ?? response);
 
     internal void End(Exception? reason)
     {

@@ -59,12 +59,14 @@ public sealed class EtcdProcess : IDisposable
     }
 
     /// <summary>Our server, built in the same configuration as this test.</summary>
-    public static EtcdProcess StartPerf(int port, params string[] arguments)
+    public static EtcdProcess StartPerf(int port, params string[] arguments) =>
+        new("dotnet", [Path.Combine(Output("etcd"), "etcd.dll")], port, "http", arguments);
+
+    /// <summary>Where one of our programs was built in the same configuration as this test.</summary>
+    public static string Output(string program)
     {
         string[] path = AppContext.BaseDirectory.TrimEnd('/').Split('/');
-        string root = string.Join('/', path[..^5]);
-        string assembly = $"{root}/server/etcd/bin/{path[^2]}/{path[^1]}/etcd.dll";
-        return new EtcdProcess("dotnet", [assembly], port, "http", arguments);
+        return $"{string.Join('/', path[..^5])}/server/{program}/bin/{path[^2]}/{path[^1]}";
     }
 
     /// <summary>A server of some file.</summary>

@@ -88,3 +88,23 @@ public sealed class HashKvResponse : EtcdResponse
         Message = m,
     };
 }
+
+/// <summary>What to do about a downgrade.</summary>
+public enum DowngradeStep
+{
+    /// <summary>Only ask.</summary>
+    Validate = 0,
+
+    /// <summary>Let members of the older version join from now on.</summary>
+    Enable = 1,
+
+    /// <summary>Call it off.</summary>
+    Cancel = 2,
+}
+
+/// <summary>Answer to a downgrade's step.</summary>
+public sealed class DowngradeAnswer : EtcdResponse
+{
+    /// <summary>The cluster's version.</summary>
+    public string Version { get; init; } = "";
+}

@@ -2,6 +2,7 @@ using Perf.Client;
 using Perf.Etcdctl.CommandLine;
 using Perf.Etcdctl.Commands;
 using Perf.Etcdctl.Text;
+using Perf.Etcdctl.V2;
 
 namespace Perf.Etcdctl;
 
@@ -15,8 +16,7 @@ internal static class Ctl
             string api = terminal.Variable("ETCDCTL_API");
             if (api == "2")
             {
-                terminal.ErrorLine("the v2 API is not supported by this etcdctl (unset ETCDCTL_API, or set it to 3)");
-                return ExitCode.Error;
+                return await V2Ctl.RunAsync(arguments, terminal).ConfigureAwait(false);
             }
 
             if (api.Length > 0 && api != "3")

@@ -19,6 +19,7 @@ var terminal = new Terminal(
     interrupted.Token)
 {
     ErrorIsScreen = !Console.IsErrorRedirected,
+    OutputIsScreen = !Console.IsOutputRedirected,
     MayAskTty = true,
     IsProcess = true,
 };

@@ -75,8 +75,8 @@ public sealed class CommandLineTests
 
     [Theory]
     [InlineData("4", "unsupported API version: 4")]
-    [InlineData("2", "the v2 API is not supported by this etcdctl (unset ETCDCTL_API, or set it to 3)")]
-    public async Task Only_the_v3_API_is_spoken(string version, string message)
+    [InlineData("1", "unsupported API version: 1")]
+    public async Task Only_the_APIs_2_and_3_are_spoken(string version, string message)
     {
         Outcome outcome = await Console.RunAsync(
             ["version"], environment: new Dictionary<string, string> { ["ETCDCTL_API"] = version });

@@ -36,6 +36,9 @@ internal sealed class Terminal
     /// <summary>True when standard error is a person's screen: then errors come with a hint.</summary>
     public bool ErrorIsScreen { get; init; }
 
+    /// <summary>True when standard output is a person's screen: then long works show how far they have come.</summary>
+    public bool OutputIsScreen { get; init; }
+
     /// <summary>
     /// True while a command puts things right after an interruption; until then it may take its time.
     /// </summary>

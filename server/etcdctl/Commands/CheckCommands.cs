@@ -356,7 +356,7 @@ internal static class CheckCommands
         }
     }
 
-    /// <summary>A bar that is redrawn in place on standard output.</summary>
+    /// <summary>A bar that is redrawn in place on a person's screen; in a pipe or file it is not shown.</summary>
     private sealed class ProgressBar(Terminal terminal, int total)
     {
         private const int Cells = 50;
@@ -385,12 +385,20 @@ internal static class CheckCommands
 
         public void Finish()
         {
-            Draw(Math.Min(_done, total));
-            terminal.WriteLine("");
+            if (terminal.OutputIsScreen)
+            {
+                Draw(Math.Min(_done, total));
+                terminal.WriteLine("");
+            }
         }
 
         private void Draw(int done)
         {
+            if (!terminal.OutputIsScreen)
+            {
+                return;
+            }
+
             int filled = total == 0 ? Cells : (int)((long)Cells * Math.Min(done, total) / total);
             string cells = new string('o', filled).PadRight(Cells);
             terminal.Write($"\r {done} / {total} B{cells}! {100.0 * done / Math.Max(1, total),6:0.00}%");

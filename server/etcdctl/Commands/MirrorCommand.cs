@@ -157,14 +157,24 @@ internal static class MirrorCommand
 
         private async Task ReportAsync(Terminal terminal, CancellationToken stop)
         {
+            using var line = new ProgressLine(terminal);
+            long nextReport = Environment.TickCount64 + (long)ReportEvery.TotalMilliseconds;
             while (true)
             {
-                await Task.WhenAny(Task.Delay(ReportEvery, stop)).ConfigureAwait(false);
+                TimeSpan pause = line.IsShown ? ProgressLine.Every : ReportEvery;
+                await Task.WhenAny(Task.Delay(pause, stop)).ConfigureAwait(false);
                 if (stop.IsCancellationRequested)
                 {
                     return;
                 }
 
+                line.Show($"{Interlocked.Read(ref _keys)} keys copied");
+                if (Environment.TickCount64 < nextReport)
+                {
+                    continue;
+                }
+
+                nextReport += (long)ReportEvery.TotalMilliseconds;
                 terminal.WriteLine(Interlocked.Read(ref _keys).ToString(CultureInfo.InvariantCulture));
                 terminal.Flush();
             }

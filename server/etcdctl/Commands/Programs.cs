@@ -10,7 +10,7 @@ internal static class Programs
     public static async Task<int> RunAsync(
         Terminal terminal, IReadOnlyList<string> words, IReadOnlyDictionary<string, string> variables)
     {
-        var start = new ProcessStartInfo(words[0])
+        var start = new ProcessStartInfo(OnPath(words[0]))
         {
             RedirectStandardOutput = !terminal.IsProcess,
             RedirectStandardError = !terminal.IsProcess,
@@ -40,6 +40,28 @@ internal static class Programs
         terminal.Flush();
         return process.ExitCode;
     }
+
+    /// <summary>
+    /// The program as a shell finds it. Left to itself the runtime looks in the current directory first, and would run
+    /// what somebody else has put there.
+    /// </summary>
+    private static string OnPath(string name)
+    {
+        if (name.Contains('/', StringComparison.Ordinal))
+        {
+            return name;
+        }
+
+        string path = Environment.GetEnvironmentVariable("PATH") ?? "";
+        return path.Split(':', StringSplitOptions.RemoveEmptyEntries)
+            .Where(Path.IsPathRooted)
+            .Select(directory => Path.Combine(directory, name))
+            .FirstOrDefault(IsProgram)
+            ?? throw new System.ComponentModel.Win32Exception(2, $"exec: \"{name}\": executable file not found in $PATH");
+    }
+
+    private static bool IsProgram(string path) => File.Exists(path) && (OperatingSystem.IsWindows()
+        || (File.GetUnixFileMode(path) & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != 0);
 
     private static async Task CopyAsync(Stream source, ActionOfBytes write)
     {

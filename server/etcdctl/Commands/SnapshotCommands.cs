@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 using Perf.Client;
+using Perf.Compression;
 using Perf.Etcdctl.CommandLine;
 using Perf.Etcdctl.Text;
 
@@ -13,13 +14,14 @@ internal static class SnapshotCommands
     private const string DefaultCluster = "default=http://localhost:2380";
 
     public static Command New() => new Command("snapshot <subcommand>", "Manages etcd node snapshots").Add(
-        new Command("save <filename>", "Stores an etcd node backend snapshot to a given file") { Run = SaveAsync },
+        new Command("save <filename>", "Stores an etcd node backend snapshot to a given file") { Run = SaveAsync }.With(
+            flags => flags.Bool("compress", false, "Compress the file with zstd; status and restore recognise it")),
         new Command(
             "restore <filename> [options]",
             "Restores an etcd member snapshot to an etcd directory",
             "Moved to `etcdutl snapshot restore ...`\n")
         {
-            Run = run => MovedAsync(run, "restore", run.Command.Flags.All.Where(f => f.Changed && f.Name != "help")),
+            Run = RestoreAsync,
         }.With(RestoreFlags),
         new Command(
             "status <filename>",
@@ -63,6 +65,17 @@ internal static class SnapshotCommands
             + "to 0");
     }
 
+    private static Task RestoreAsync(Invocation run)
+    {
+        // etcdutl insists on a directory; etcdctl goes by the name.
+        if (run.Text("data-dir").Length == 0)
+        {
+            run.Flags["data-dir"].Set(run.Text("name") + ".etcd");
+        }
+
+        return MovedAsync(run, "restore", run.Command.Flags.All.Where(f => f.Changed && f.Name != "help"));
+    }
+
     private static Task MovedAsync(Invocation run, string name, IEnumerable<Flag> flags)
     {
         run.Terminal.ErrorLine($"Deprecated: Use `etcdutl snapshot {name}` instead.\n");
@@ -99,7 +112,8 @@ internal static class SnapshotCommands
         {
             throw new ExitException(ExitCode.Interrupted, "context deadline exceeded");
         }
-        catch (Exception e) when (e is EtcdException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is EtcdException or IOException or InvalidDataException
+            or UnauthorizedAccessException)
         {
             throw new ExitException(ExitCode.Interrupted, e.Message);
         }
@@ -110,12 +124,14 @@ internal static class SnapshotCommands
     private static async Task SaveAsync(Invocation run, Session session, EtcdClient client, string path)
     {
         // Without --command-timeout only the first answer is waited for with a limit: a big file takes its time.
-        await session.WithinTimeoutAsync(c => client.Maintenance.StatusAsync(client.Endpoints[0], c))
-            .ConfigureAwait(false);
+        StatusResponse status = await session.WithinTimeoutAsync(
+            c => client.Maintenance.StatusAsync(client.Endpoints[0], c)).ConfigureAwait(false);
         using CancellationTokenSource timeout = run.Flags["command-timeout"].Changed
             ? session.Timeout()
             : CancellationTokenSource.CreateLinkedTokenSource(run.Terminal.Interrupted);
         string part = path + ".part";
+        string compressed = path + ".part.zst";
+        bool compress = run.On("compress");
         FileStream file = Create(part);
         try
         {
@@ -124,24 +140,57 @@ internal static class SnapshotCommands
             await using (file.ConfigureAwait(false))
             {
                 Log(run, "fetching snapshot", "endpoint", client.Endpoints[0]);
-                size = await client.Maintenance.SnapshotAsync(file, timeout.Token).ConfigureAwait(false);
+                size = await FetchAsync(run.Terminal, client, file, status.DbSize, timeout.Token).ConfigureAwait(false);
                 if (size % 512 != SHA256.HashSizeInBytes)
                 {
                     throw new IOException($"sha256 checksum not found [bytes: {size}]");
                 }
 
                 await file.FlushAsync(timeout.Token).ConfigureAwait(false);
-                Sync(file);
+                if (!compress)
+                {
+                    Sync(file);
+                }
             }
 
             Log(run, "fetched snapshot", "size", Humanize.Bytes((ulong)size));
-            File.Move(part, path, overwrite: true);
+            if (compress)
+            {
+                Log(run, "compressed snapshot", "size", Humanize.Bytes((ulong)Compress(part, compressed)));
+            }
+
+            File.Move(compress ? compressed : part, path, overwrite: true);
             Log(run, "saved", "path", path);
         }
         finally
         {
             File.Delete(part);
+            File.Delete(compressed);
         }
+    }
+
+    private static async Task<long> FetchAsync(
+        Terminal terminal, EtcdClient client, FileStream file, long sizeExpected, CancellationToken cancellation)
+    {
+        Task<long> fetching = client.Maintenance.SnapshotAsync(file, cancellation);
+        using var line = new ProgressLine(terminal);
+        while (line.IsShown && await Task.WhenAny(fetching, Task.Delay(ProgressLine.Every, cancellation))
+            .ConfigureAwait(false) != fetching)
+        {
+            line.Show($"{Humanize.Bytes((ulong)file.Length)} of about {Humanize.Bytes((ulong)sizeExpected)} fetched");
+        }
+
+        return await fetching.ConfigureAwait(false);
+    }
+
+    private static long Compress(string source, string target)
+    {
+        using FileStream plain = File.OpenRead(source);
+        using FileStream file = Create(target);
+        long size = Zstd.Compress(plain, file);
+        file.Flush();
+        Sync(file);
+        return size;
     }
 
     private static FileStream Create(string part)

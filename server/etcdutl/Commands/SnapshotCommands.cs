@@ -50,7 +50,8 @@ internal static class SnapshotCommands
     {
         string path = run.OnlyArgument("snapshot status");
         Paths.RequireExists(path, "stat");
-        SnapshotStatus status = SnapshotStatus.Read(Utl.Disk, path);
+        using PlainSnapshot plain = PlainSnapshot.Of(path, Path.GetTempPath());
+        SnapshotStatus status = SnapshotStatus.Read(Utl.Disk, plain.Path);
         Report.Print(
             run,
             new("hash", "Hash", "hash", status.Hash, status.Hash.ToString("x", CultureInfo.InvariantCulture)),
@@ -75,9 +76,13 @@ internal static class SnapshotCommands
 
         string dataDir = run["data-dir"].Text is { Length: > 0 } given ? given : run["name"].Text + ".etcd";
         string walDir = run["wal-dir"].Text;
+
+        // Beside the new directory there has to be room for the data anyway.
+        string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(dataDir))) ?? "/";
+        using PlainSnapshot plain = PlainSnapshot.Of(source, Directory.Exists(parent) ? parent : Path.GetTempPath());
         var restore = new SnapshotRestore(Utl.Disk)
         {
-            Source = source,
+            Source = plain.Path,
             DataDir = dataDir,
             WalDir = walDir.Length > 0 ? walDir : Paths.Wal(dataDir),
             Name = run["name"].Text,

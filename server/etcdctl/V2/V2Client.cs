@@ -1,0 +1,164 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json;
+using Perf.Client;
+
+namespace Perf.Etcdctl.V2;
+
+/// <summary>HTTP requests to /v2 of the endpoints in turn, until one answers.</summary>
+internal sealed class V2Client : IDisposable
+{
+    private readonly HttpClient _http;
+
+    public V2Client(IReadOnlyList<string> endpoints, EtcdTls? tls, string user, string password)
+    {
+        Endpoints = endpoints;
+        var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = true, UseCookies = false };
+        if (tls is not null)
+        {
+            handler.SslOptions = SslOptions(tls);
+        }
+
+        _http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
+        if (user.Length > 0)
+        {
+            _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(
+                "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{user}:{password}")));
+        }
+    }
+
+    public IReadOnlyList<string> Endpoints { get; private set; }
+
+    /// <summary>Takes the members' client URLs as endpoints. False when they publish none.</summary>
+    public async Task<bool> SyncAsync(CancellationToken cancellation)
+    {
+        (_, string body, _) = await SendAsync(HttpMethod.Get, "/v2/members", null, cancellation).ConfigureAwait(false);
+        using JsonDocument json = Parse(body);
+        if (!json.RootElement.TryGetProperty("members", out JsonElement members)
+            || members.ValueKind != JsonValueKind.Array)
+        {
+            throw V2Exception.InvalidJson();
+        }
+
+        string[] found =
+        [
+            .. members.EnumerateArray()
+                .SelectMany(m => m.TryGetProperty("clientURLs", out JsonElement urls) && urls.ValueKind == JsonValueKind.Array
+                    ? urls.EnumerateArray().Select(u => u.GetString() ?? "").ToArray()
+                    : []),
+        ];
+        if (found.Length == 0)
+        {
+            return false;
+        }
+
+        // An endpoint that was given and is a member's stays the first to be asked.
+        Endpoints = [.. found.OrderBy(f => Endpoints.Contains(f) ? 0 : 1)];
+        return true;
+    }
+
+    /// <summary>A request on the tree of keys. Null when the server ended a wait without an answer.</summary>
+    public async Task<V2Answer?> KeysAsync(
+        HttpMethod method,
+        string key,
+        IReadOnlyList<(string Name, string Value)> query,
+        IReadOnlyList<(string Name, string Value)>? form,
+        CancellationToken cancellation)
+    {
+        string path = "/v2/keys" + string.Join('/', (key.StartsWith('/') ? key : "/" + key).Split('/').Select(Uri.EscapeDataString));
+        if (query.Count > 0)
+        {
+            path += "?" + string.Join('&', query.Select(q => q.Name + "=" + Uri.EscapeDataString(q.Value)));
+        }
+
+        (HttpStatusCode status, string body, string index) =
+            await SendAsync(method, path, form, cancellation).ConfigureAwait(false);
+        bool done = status is HttpStatusCode.OK or HttpStatusCode.Created;
+        if (done && body.Length == 0)
+        {
+            return null;
+        }
+
+        using JsonDocument json = Parse(body);
+        return done ? V2Answer.Read(json.RootElement, index) : throw V2Exception.Refused(json.RootElement);
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private static JsonDocument Parse(string body)
+    {
+        try
+        {
+            var json = JsonDocument.Parse(body);
+            return json.RootElement.ValueKind == JsonValueKind.Object ? json : throw V2Exception.InvalidJson();
+        }
+        catch (JsonException)
+        {
+            throw V2Exception.InvalidJson();
+        }
+    }
+
+    private static SslClientAuthenticationOptions SslOptions(EtcdTls tls)
+    {
+        var ssl = new SslClientAuthenticationOptions { CertificateRevocationCheckMode = X509RevocationMode.NoCheck };
+        if (tls.TrustedRoots is not null)
+        {
+            ssl.CertificateChainPolicy = new X509ChainPolicy
+            {
+                TrustMode = X509ChainTrustMode.CustomRootTrust,
+                RevocationMode = X509RevocationMode.NoCheck,
+                DisableCertificateDownloads = true,
+            };
+            ssl.CertificateChainPolicy.CustomTrustStore.AddRange(tls.TrustedRoots);
+        }
+
+        if (tls.ClientCertificate is { } certificate)
+        {
+            ssl.LocalCertificateSelectionCallback = (_, _, _, _, _) => certificate()!;
+        }
+
+        return ssl;
+    }
+
+    private async Task<(HttpStatusCode Status, string Body, string Index)> SendAsync(
+        HttpMethod method, string path, IReadOnlyList<(string Name, string Value)>? form, CancellationToken cancellation)
+    {
+        var reasons = new List<string>();
+        foreach (string endpoint in Endpoints)
+        {
+            using var request = new HttpRequestMessage(method, endpoint.TrimEnd('/') + path);
+            if (form is not null)
+            {
+                request.Content = new FormUrlEncodedContent(form.Select(f => KeyValuePair.Create(f.Name, f.Value)));
+            }
+
+            try
+            {
+                using HttpResponseMessage response = await _http.SendAsync(request, cancellation).ConfigureAwait(false);
+                string body = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
+                if ((int)response.StatusCode / 100 == 5)
+                {
+                    reasons.Add($"client: etcd member {endpoint} has no leader");
+                    continue;
+                }
+
+                string index = response.Headers.TryGetValues("X-Etcd-Index", out IEnumerable<string>? values)
+                    ? values.First()
+                    : "";
+                return (response.StatusCode, body, index);
+            }
+            catch (HttpRequestException e)
+            {
+                reasons.Add(e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused }
+                    ? $"dial tcp {new Uri(endpoint).Authority}: connect: connection refused"
+                    : e.Message);
+            }
+        }
+
+        throw V2Exception.Unreachable(reasons);
+    }
+}

@@ -27,6 +27,12 @@ internal static class ClientFailure
 
         if (Find<HttpProtocolException>(e) is { } protocol)
         {
+            // The other side sent nothing at all: the handler's own verdict, told apart by its words alone.
+            if (protocol.Message.Contains("ping request", StringComparison.Ordinal))
+            {
+                return Unavailable("keepalive ping failed to receive ACK within timeout");
+            }
+
             return new RpcException(
                 CodeOf(protocol.ErrorCode),
                 $"stream terminated by RST_STREAM with error code: {NameOf(protocol.ErrorCode)}",

@@ -14,7 +14,9 @@ internal sealed class StallingDisk : IDisk
     public IDiskFile Open(string path, DiskOpen mode)
     {
         IDiskFile file = FileDisk.Instance.Open(path, mode);
-        return path.Contains("/wal/", StringComparison.Ordinal) ? new StallingFile(file, _goesOn) : file;
+
+        // The first segment is opened in wal.tmp, before that is renamed.
+        return path.Contains("/member/wal", StringComparison.Ordinal) ? new StallingFile(file, _goesOn) : file;
     }
 
     public bool FileExists(string path) => FileDisk.Instance.FileExists(path);

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using Etcdserverpb;
 using Perf.Cluster.Tests.Harness;
 using Perf.Grpc;
@@ -175,6 +177,25 @@ public sealed class ServerFlagTests : IDisposable
         Assert.Single((await reader.EverythingAsync()).Kvs);
         byte[] members = (await reader.CallAsync("/etcdserverpb.Cluster/MemberList", [])).ToArray();
         Assert.Single(MemberListResponse.Parser.ParseFrom(members).Members);
+    }
+
+    [Fact]
+    public async Task Discovery_proxy_is_asked_in_the_services_place()
+    {
+        using var proxy = new TcpListener(IPAddress.Loopback, 0);
+        proxy.Start();
+        using PerfProcess server = PerfProcess.Launch(
+            _scratch["data"],
+            Port,
+            "--discovery=http://discovery.invalid/token",
+            $"--discovery-proxy=http://{proxy.LocalEndpoint}",
+            "--initial-advertise-peer-urls",
+            $"http://127.0.0.1:{Port + 1}");
+        using var patience = new CancellationTokenSource(_patience);
+        using TcpClient asked = await proxy.AcceptTcpClientAsync(patience.Token);
+        using var reader = new StreamReader(asked.GetStream());
+        string? request = await reader.ReadLineAsync(patience.Token);
+        Assert.StartsWith("GET http://discovery.invalid/token/", request, StringComparison.Ordinal);
     }
 
     /// <summary>One of two founding members, a and b.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using Perf.Node.Consensus;
 using Perf.Node.Corruption;
 using Perf.Store;
@@ -23,7 +24,10 @@ public sealed partial class EtcdNode
         MvccStore kv = State.Machine.Kv;
         if (!CompactionHashes.TryGet(revision, out result))
         {
-            return kv.HashKv(revision, out result);
+            long start = Stopwatch.GetTimestamp();
+            StoreError error = kv.HashKv(revision, out result);
+            HashRevisionTimes.ObserveSince(start);
+            return error;
         }
 
         result = result with { CurrentRevision = kv.PublishedRevision };

@@ -1,7 +1,9 @@
 using System.Buffers;
+using System.Diagnostics;
 using Perf.Engine;
 using Perf.Engine.Transactions;
 using Perf.Node.Consensus;
+using Perf.Node.Metrics;
 using Perf.Store;
 using Perf.Store.Commands;
 using Perf.Store.Maintenance;
@@ -12,10 +14,13 @@ namespace Perf.Node;
 public sealed class NodeImage : IDisposable
 {
     private readonly DataImage _image;
+    private readonly Histogram _times;
+    private readonly long _since = Stopwatch.GetTimestamp();
 
-    internal NodeImage(DataImage image)
+    internal NodeImage(DataImage image, Histogram times)
     {
         _image = image;
+        _times = times;
     }
 
     /// <summary>Bytes of the image.</summary>
@@ -25,7 +30,11 @@ public sealed class NodeImage : IDisposable
     public int Read(Span<byte> target, long offset) => _image.Read(target, offset);
 
     /// <inheritdoc/>
-    public void Dispose() => _image.Dispose();
+    public void Dispose()
+    {
+        _image.Dispose();
+        _times.ObserveSince(_since);
+    }
 }
 
 /// <summary>Looking after the data file.</summary>
@@ -43,7 +52,7 @@ public sealed partial class EtcdNode
     public Task<NodeImage> OpenImageAsync()
     {
         var image = new TaskCompletionSource<NodeImage>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Pipeline.Capture(() => { }, () => image.SetResult(new NodeImage(State.Backend.File.OpenImage())));
+        Pipeline.Capture(() => { }, () => image.SetResult(new NodeImage(State.Backend.File.OpenImage(), SnapshotTimes)));
         return image.Task;
     }
 
@@ -51,7 +60,14 @@ public sealed partial class EtcdNode
     public Task<uint> HashAsync()
     {
         var hash = new TaskCompletionSource<uint>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Pipeline.Capture(() => { }, () => hash.SetResult(State.Backend.HashCommitted()));
+        long start = Stopwatch.GetTimestamp();
+        Pipeline.Capture(
+            () => { },
+            () =>
+            {
+                hash.SetResult(State.Backend.HashCommitted());
+                HashTimes.ObserveSince(start);
+            });
         return hash.Task;
     }
 
@@ -90,6 +106,7 @@ public sealed partial class EtcdNode
     public async Task DefragmentAsync()
     {
         await _defragment.WaitAsync().ConfigureAwait(false);
+        long start = Stopwatch.GetTimestamp();
         try
         {
             int still = 0;
@@ -109,7 +126,31 @@ public sealed partial class EtcdNode
         }
         finally
         {
+            DefragmentTimes.ObserveSince(start);
             _defragment.Release();
+        }
+    }
+
+    /// <summary>At a start: makes the data file small when enough would be freed. The member serves meanwhile.</summary>
+    private void DefragmentIfWorthwhile()
+    {
+        long threshold = Config.BootstrapDefragThresholdMegabytes;
+        if (threshold == 0)
+        {
+            return;
+        }
+
+        const int Megabyte = 1 << 20;
+        long freeable = State.Backend.SizeBytes - State.Backend.SizeInUseBytes;
+        bool isWorthwhile = freeable >= threshold * Megabyte;
+        Log.Info(
+            isWorthwhile ? "starting defragmentation" : "Skipping defragmentation",
+            ("current-db-size-bytes", State.Backend.SizeBytes),
+            ("current-db-size-in-use-bytes", State.Backend.SizeInUseBytes),
+            ("experimental-bootstrap-defrag-threshold-bytes", threshold * Megabyte));
+        if (isWorthwhile)
+        {
+            _ = DefragmentAsync();
         }
     }
 

@@ -58,7 +58,12 @@ public sealed partial class EtcdNode : IPeerOwner
         TlsSide peerTls = TlsSide.OpenForPeers(config, log, clock);
         SnapDatabase.DeleteLeftovers(disk, config.SnapDir);
         var founding = new Founding(config, disk, log);
-        var client = new PeerHttpClient(new PeerHttpOptions { Tls = peerTls.ForDialing });
+        var client = new PeerHttpClient(new PeerHttpOptions
+        {
+            Tls = peerTls.ForDialing,
+            ReadTimeout = AtLeast(config.RaftReadTimeout),
+            WriteTimeout = AtLeast(config.RaftWriteTimeout),
+        });
         if (founding.HasLog && disk.FileExists(config.DatabasePath))
         {
             // A damaged file is refused before anything is written to the log.
@@ -99,7 +104,15 @@ public sealed partial class EtcdNode : IPeerOwner
         }
 
         node.StartThreads();
+        node.DefragmentIfWorthwhile();
         return node;
+    }
+
+    /// <summary>Peers give a sign of life every 5/3 s: shorter patience would cut good connections (etcd: the same).</summary>
+    private static TimeSpan AtLeast(TimeSpan timeout)
+    {
+        TimeSpan least = TimeSpan.FromSeconds(5);
+        return timeout > least ? timeout : least;
     }
 
     private static StartState Begin(Founding founding, ServerConfig config, Log log, Joining? joining)

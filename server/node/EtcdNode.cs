@@ -225,6 +225,19 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         _housekeeper.Attention(outcome.Effects);
     }
 
+    void IPipelineEvents.SlowApply(in Entry entry, in ApplyOutcome outcome, TimeSpan took)
+    {
+        Interlocked.Increment(ref _slowApplies);
+        Log.Warn(
+            "apply request took too long",
+            ("took", took),
+            ("expected-duration", Config.WarningApplyDuration),
+            ("prefix", ""),
+            ("request", RequestText.Of(entry.Data.Span)),
+            ("response", ""),
+            ("error", outcome.Error == StoreError.None ? null : outcome.Error.ToString()));
+    }
+
     void IPipelineEvents.DiskFull(DiskFullException e) => Log.Error("no space for the data file", ("error", e));
 
     internal void MarkReady()

@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Perf.Node.Consensus;
+using Perf.Node.Metrics;
 using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Apply;
@@ -34,6 +36,8 @@ internal sealed class Housekeeper
     private int _versioning;
     private int _compacting;
     private int _hashing;
+    private long _compactingSince;
+    private long _compactedAt;
     private long _nextSecond;
     private long _nextVersion;
     private long _nextSync;
@@ -46,6 +50,12 @@ internal sealed class Housekeeper
         _syncTicks = node.ToTicks(TimeSpan.FromMilliseconds(SyncMs));
         _compaction = new Timer(_ => node.Pipeline.OnApply(CompactStep));
     }
+
+    /// <summary>How long compactions took, from being applied to the last deletion. Any thread.</summary>
+    public Histogram CompactionTimes { get; } = new(Histogram.Powers(0.1, 14));
+
+    /// <summary>When the last compaction ended, in seconds of Unix; 0 when none has. Any thread.</summary>
+    public long CompactedAt => Volatile.Read(ref _compactedAt);
 
     private StateMachine Machine => _node.State.Machine;
 
@@ -155,7 +165,16 @@ internal sealed class Housekeeper
             return;
         }
 
-        if (Machine.Kv.CompactStep(_node.Config.CompactionBatchLimit))
+        long start = _compactingSince == 0 ? _compactingSince = Stopwatch.GetTimestamp() : _compactingSince;
+        bool isDone = Machine.Kv.CompactStep(_node.Config.CompactionBatchLimit);
+        if (isDone)
+        {
+            CompactionTimes.ObserveSince(start);
+            _compactingSince = 0;
+            Volatile.Write(ref _compactedAt, _node.Clock.GetUtcNow().ToUnixTimeSeconds());
+        }
+
+        if (!isDone)
         {
             _compaction.Change(_node.Config.CompactionSleepInterval, Timeout.InfiniteTimeSpan);
         }

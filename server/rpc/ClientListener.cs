@@ -10,6 +10,7 @@ using Perf.Rpc.Http.Metrics;
 using Perf.Rpc.Http.V2;
 using Perf.Rpc.InProcess;
 using Perf.Rpc.Reflection;
+using Perf.Rpc.Tracing;
 
 namespace Perf.Rpc;
 
@@ -21,6 +22,7 @@ public sealed class ClientListener : IAsyncDisposable
 
     private readonly EtcdNode _node;
     private readonly GrpcServer _server;
+    private readonly CallTracing? _tracing;
 
     public ClientListener(EtcdNode node)
     {
@@ -28,7 +30,8 @@ public sealed class ClientListener : IAsyncDisposable
         var services = new GrpcRouter();
         var admission = new Admission(node);
         var proposals = new Proposals(node, admission);
-        var maintenance = new MaintenanceService(node, admission, proposals);
+        var health = new HealthService();
+        var maintenance = new MaintenanceService(node, admission, proposals, health);
         new KvService(node, admission, proposals).Map(services);
         new WatchService(node, admission).Map(services);
         new LeaseService(node, admission, proposals).Map(services);
@@ -36,12 +39,14 @@ public sealed class ClientListener : IAsyncDisposable
         new ClusterService(node, admission).Map(services);
         new AuthService(node, admission, proposals).Map(services);
         new DowngradeService(node, admission).Map(services);
-        new HealthService().Map(services);
+        health.Map(services);
         var local = new LocalClient();
         new LockService(local).Map(services);
         new ElectionService(local).Map(services);
         new ReflectionService(services).Map(services);
-        GrpcRouter router = new AccessGuard(node, admission).Around(services);
+        var clients = new ClientVersions();
+        _tracing = CallTracing.For(node.Config);
+        GrpcRouter router = new AccessGuard(node, admission, clients, _tracing).Around(services);
         local.Router = router;
         if (node.Config.MaxClientCalls > 0)
         {
@@ -49,14 +54,15 @@ public sealed class ClientListener : IAsyncDisposable
             router = new CallLimit(node.Config.MaxClientCalls).Around(router);
         }
 
-        var health = new HealthChecks(node);
+        var calls = new CallStats(node, router);
+        var checks = new HealthChecks(node);
         JsonGateway? gateway = node.Config.EnableGrpcGateway ? new JsonGateway(node, router) : null;
         V2Http? v2 = node.Config.EnableV2
             ? new V2Http(node, node.Config.EnableV2V3.Length > 0
                 ? new V2OverV3(local, node.Config.EnableV2V3)
                 : new ReplicatedV2(node))
             : null;
-        var http = new ClientHttp(node, health, new MetricsPage(node, router, health), gateway, v2);
+        var http = new ClientHttp(node, checks, new MetricsPage(node, router, checks, clients, calls), gateway, v2);
         _server = new GrpcServer(
             new GrpcServerOptions
             {
@@ -70,6 +76,7 @@ public sealed class ClientListener : IAsyncDisposable
                 ReusePort = node.Config.SocketReusePort,
                 ReuseAddress = node.Config.SocketReuseAddress,
                 Fallback = http.Serve,
+                CallEnded = calls.Ended,
                 Trouble = (what, e) => node.Log.Warn(what, ("error", e?.Message)),
             },
             router);
@@ -138,5 +145,6 @@ public sealed class ClientListener : IAsyncDisposable
     {
         await _server.StopAsync(TimeSpan.FromSeconds(1)).ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        _tracing?.Dispose();
     }
 }

@@ -16,6 +16,11 @@ internal sealed class HealthService
         get => _serving;
         set
         {
+            if (_serving == value)
+            {
+                return;
+            }
+
             _serving = value;
             Interlocked.Exchange(ref _changed, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
         }

@@ -13,7 +13,7 @@ using AlarmRequest = Perf.Store.Maintenance.AlarmRequest;
 namespace Perf.Rpc;
 
 /// <summary>etcdserverpb.Maintenance.</summary>
-internal sealed class MaintenanceService(EtcdNode node, Admission admission, Proposals proposals)
+internal sealed class MaintenanceService(EtcdNode node, Admission admission, Proposals proposals, HealthService health)
 {
     /// <summary>etcd's chunk: the size of its snapshot messages.</summary>
     private const int SnapshotChunkBytes = 32 * 1024;
@@ -98,7 +98,17 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
         StoreError error = admission.Admit(call);
         if (error == StoreError.None)
         {
-            await node.DefragmentAsync().ConfigureAwait(false);
+            bool isUnhealthy = node.Config.StopServiceOnDefrag;
+            health.Serving &= !isUnhealthy;
+            try
+            {
+                await node.DefragmentAsync().ConfigureAwait(false);
+            }
+            finally
+            {
+                health.Serving |= isUnhealthy;
+            }
+
             Messages.Write(call, new DefragmentResponse());
         }
         else

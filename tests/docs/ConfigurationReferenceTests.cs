@@ -62,7 +62,7 @@ public sealed class ConfigurationReferenceTests
             remark += " Deprecated.";
         }
 
-        return FlagTable.WithoutEffect.Contains(flag.Name)
+        return FlagTable.WithoutEffect.ContainsKey(flag.Name)
             ? remark + " Accepted for etcd's sake; without effect here, and the log says so."
             : remark;
     }

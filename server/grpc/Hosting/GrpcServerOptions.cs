@@ -133,4 +133,7 @@ public sealed class GrpcServerOptions
 
     /// <summary>Told about connections that failed before they could be served (handshake, preface) and about broken handlers.</summary>
     public Action<string, Exception?>? Trouble { get; init; }
+
+    /// <summary>Told of every call when it has ended, on its thread; must not block nor keep anything of the call.</summary>
+    public CallEnded? CallEnded { get; init; }
 }

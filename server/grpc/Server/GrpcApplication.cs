@@ -15,6 +15,7 @@ internal sealed class GrpcApplication : IHttpApplication<KestrelCall>
         Router = router;
         ReceiveBytesMax = options.ReceiveBytesMax;
         Trouble = options.Trouble;
+        CallEnded = options.CallEnded;
         _fallback = options.Fallback;
     }
 
@@ -23,6 +24,8 @@ internal sealed class GrpcApplication : IHttpApplication<KestrelCall>
     public int ReceiveBytesMax { get; }
 
     public Action<string, Exception?>? Trouble { get; }
+
+    public CallEnded? CallEnded { get; }
 
     public static bool IsGrpcContentType(string text)
     {

@@ -121,3 +121,10 @@ public sealed class GrpcMethod
         }
     }
 }
+
+/// <summary>How a call went; ticks are those of Stopwatch.</summary>
+public readonly record struct CallOutcome(
+    GrpcMethod Method, StatusCode Status, long Ticks, long MessagesReceived, long BytesReceived, long MessagesSent, long BytesSent);
+
+/// <summary>Takes note of a call that has ended.</summary>
+public delegate void CallEnded(ServerCall call, in CallOutcome outcome);

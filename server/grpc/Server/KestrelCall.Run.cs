@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -11,6 +12,7 @@ internal sealed partial class KestrelCall
     private string? _contentTypeSeen;
     private string? _pathSeen;
     private GrpcMethod? _methodSeen;
+    private long _startedAt;
 
     public void Begin(IFeatureCollection features)
     {
@@ -89,6 +91,7 @@ internal sealed partial class KestrelCall
         }
 
         _method.CountStart();
+        _startedAt = Stopwatch.GetTimestamp();
         _receiveBytesMax = _method.ReceiveBytesMax >= 0 ? _method.ReceiveBytesMax : _application.ReceiveBytesMax;
         if (!AcceptTimeout(headers.GrpcTimeout) || !AcceptEncoding(headers.GrpcEncoding))
         {
@@ -266,6 +269,13 @@ internal sealed partial class KestrelCall
         _method!.CountEnd(_status);
         _method.CountReceived(_messagesReceived, _bytesReceived);
         _method.CountSent(_messagesSent, _bytesSent);
+        if (_application.CallEnded is { } ended)
+        {
+            long ticks = Stopwatch.GetTimestamp() - _startedAt;
+            ended(this, new CallOutcome(
+                _method, _status, ticks, _messagesReceived, _bytesReceived, _messagesSent, _bytesSent));
+        }
+
         SendStatus();
     }
 

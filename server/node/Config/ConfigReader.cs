@@ -143,10 +143,11 @@ public static class ConfigReader
             }
 
             Flag flag = FlagTable.Find(name)!;
-            if (FlagTable.WithoutEffect.Contains(flag.TwinOf ?? name) && given[name] != flag.Default)
+            if (given[name] != flag.Default
+                && FlagTable.WithoutEffect.TryGetValue(flag.TwinOf ?? name, out string? reason))
             {
                 notes.Add(new ConfigNote(
-                    LogLevel.Warn, $"--{name} is accepted but has no effect in this server", ("value", given[name])));
+                    LogLevel.Warn, $"--{name} is accepted but has no effect in this server: {reason}", ("value", given[name])));
             }
         }
     }

@@ -40,39 +40,15 @@ public static partial class FlagTable
         "proxy-read-timeout");
 
     /// <summary>
-    /// Flags that are read and checked while nothing in this server acts on them yet; their user is told so. Whoever
-    /// makes one work takes it out of here.
+    /// Flags that are read and checked while nothing in this server acts on them, and why; their user is told so.
+    /// Whoever makes one work takes it out of here.
     /// </summary>
-    public static FrozenSet<string> WithoutEffect { get; } = FrozenSet.Create(
-        StringComparer.Ordinal,
-        "listen-client-http-urls",
-        "listen-metrics-urls",
-        "enable-grpc-gateway",
-        "raft-read-timeout",
-        "raft-write-timeout",
-        "backend-batch-limit",
-        "cors",
-        "host-whitelist",
-        "auth-token",
-        "enable-pprof",
-        "metrics",
-        "force-new-cluster",
-        "experimental-enable-distributed-tracing",
-        "experimental-distributed-tracing-address",
-        "experimental-distributed-tracing-service-name",
-        "experimental-distributed-tracing-instance-id",
-        "experimental-distributed-tracing-sampling-rate",
-        "experimental-initial-corrupt-check",
-        "experimental-corrupt-check-time",
-        "experimental-compact-hash-check-enabled",
-        "experimental-compact-hash-check-time",
-        "experimental-downgrade-check-time",
-        "experimental-memory-mlock",
-        "experimental-warning-apply-duration",
-        "experimental-bootstrap-defrag-threshold-megabytes",
-        "experimental-stop-grpc-service-on-defrag",
-        "warning-unary-request-duration",
-        "feature-gates");
+    public static FrozenDictionary<string, string> WithoutEffect { get; } = new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        ["backend-batch-limit"] = "commits are made by their size in bytes and by time",
+        ["experimental-downgrade-check-time"] = "a downgrade is looked at whenever the members' versions are, every four seconds",
+        ["experimental-memory-mlock"] = "the data file is read in place and much larger than memory may be",
+    }.ToFrozenDictionary(StringComparer.Ordinal);
 
     /// <summary>The rows, in the order of the help.</summary>
     public static IReadOnlyList<Flag> All { get; }

@@ -1,4 +1,7 @@
+using System.Diagnostics;
+using Perf.Node.Metrics;
 using Perf.Raft;
+using Perf.Store;
 using Perf.Store.Apply;
 using Perf.Store.Commands;
 
@@ -28,6 +31,11 @@ internal interface IApplyOutputs
     /// <summary>Everything up to this index is visible to readers.</summary>
     void Published(ulong index);
 
+    /// <summary>Applying the entry took longer than is to be expected.</summary>
+    void Slow(in Entry entry, in ApplyOutcome outcome, TimeSpan took)
+    {
+    }
+
     /// <summary>Between entries, after publication: freeze if due.</summary>
     void AtBoundary(ulong index, ulong term);
 }
@@ -47,6 +55,12 @@ internal sealed class ApplyLoop(
 
     /// <summary>Committed entries and controls. The core bounds what it hands out.</summary>
     public EventQueue<ApplyWork> Queue { get; } = new(signal, int.MaxValue);
+
+    /// <summary>How long entries took. Any thread.</summary>
+    public ApplyTimes Times { get; } = new();
+
+    /// <summary>Entries that take longer than so many ticks of <see cref="Stopwatch"/> are told of.</summary>
+    public long SlowTicks { get; init; } = long.MaxValue;
 
     /// <summary>Index of the last published entry. Any thread.</summary>
     public ulong AppliedIndex => Volatile.Read(ref _applied);
@@ -92,6 +106,7 @@ internal sealed class ApplyLoop(
         }
 
         ulong last = 0;
+        long at = Stopwatch.GetTimestamp();
         foreach (ref ApplyWork item in items)
         {
             if (item.Kind == ApplyWorkKind.Control)
@@ -103,10 +118,19 @@ internal sealed class ApplyLoop(
                 }
 
                 item.Control!();
+                at = Stopwatch.GetTimestamp();
             }
             else
             {
-                Apply(item.Entry);
+                ApplyOutcome outcome = Apply(item.Entry, out int field);
+                long now = Stopwatch.GetTimestamp();
+                Times.Observe(field, outcome.Error == StoreError.None, now - at);
+                if (now - at > SlowTicks)
+                {
+                    outputs.Slow(item.Entry, outcome, Stopwatch.GetElapsedTime(at, now));
+                }
+
+                at = now;
                 last = item.Entry.Index;
                 item.Entry.Lease?.Release();
             }
@@ -123,19 +147,25 @@ internal sealed class ApplyLoop(
         return true;
     }
 
-    private void Apply(in Entry entry)
+    private ApplyOutcome Apply(in Entry entry, out int field)
     {
+        field = 0;
         ReadOnlySpan<byte> data = entry.Data.Span;
         _term = entry.Term;
         if (entry.Type == EntryType.ConfChange)
         {
-            outputs.Applied(entry, machine.ApplyConfChange(entry.Index, entry.Term, data));
-            return;
+            ApplyOutcome changed = machine.ApplyConfChange(entry.Index, entry.Term, data);
+            outputs.Applied(entry, changed);
+            return changed;
         }
 
-        PendingRequest? asker = !data.IsEmpty && InternalRequestView.TryParse(data, out InternalRequestView view)
-            ? pending.TryTake(view.Id)
-            : null;
+        PendingRequest? asker = null;
+        if (!data.IsEmpty && InternalRequestView.TryParse(data, out InternalRequestView view))
+        {
+            field = view.Field;
+            asker = pending.TryTake(view.Id);
+        }
+
         ApplyOutcome outcome = machine.Apply(entry.Index, entry.Term, data, asker?.Buffer);
         if (asker is null && outcome.RequestId != 0)
         {
@@ -154,6 +184,8 @@ internal sealed class ApplyLoop(
         {
             outputs.Applied(entry, outcome);
         }
+
+        return outcome;
     }
 
     private void Publish(ulong index)

@@ -17,6 +17,7 @@ public sealed class PendingTable
     private readonly PendingRequest?[] _slots = new PendingRequest?[Capacity];
     private readonly ConcurrentQueue<PendingRequest> _pool = new();
     private int _count;
+    private long _expired;
 
     internal PendingTable(IWorkPool workers)
     {
@@ -25,6 +26,9 @@ public sealed class PendingTable
 
     /// <summary>Requests under way.</summary>
     public int Count => Volatile.Read(ref _count);
+
+    /// <summary>Requests given up. Any thread.</summary>
+    public long Expired => Volatile.Read(ref _expired);
 
     /// <summary>Registers a request; null when the table is full around this id.</summary>
     public PendingRequest? TryRegister(ulong id, long deadlineTicks)
@@ -93,6 +97,7 @@ public sealed class PendingTable
             {
                 taken.Buffer.Clear();
                 taken.Error = error;
+                Interlocked.Increment(ref _expired);
                 _workers.Queue(taken);
             }
         }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using Perf.Engine;
 using Perf.Node.Cluster;
 using Perf.Node.Config;
@@ -23,6 +24,11 @@ internal interface IPipelineEvents
     /// </summary>
     WalWork InstallSnapshot(Snapshot snapshot);
 
+    /// <summary>Applying the entry took longer than --experimental-warning-apply-duration. Apply thread.</summary>
+    void SlowApply(in Entry entry, in ApplyOutcome outcome, TimeSpan took)
+    {
+    }
+
     /// <summary>No space for the data file. Commit thread.</summary>
     void DiskFull(DiskFullException e);
 }
@@ -46,6 +52,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     private ulong _ownTermIndex;
     private ulong _ownTerm;
     private ulong _recovering;
+    private long _refused;
 
     // Core thread only.
     private ulong _settledTerm;
@@ -81,7 +88,10 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             prepareNextSegment);
         CoreLoop = new CoreLoop(Core, WalLoop.Queue, this, peers, Raft, topology.Core);
         Reads = new ReadRounds(CoreLoop.Events, ids);
-        ApplyLoop = new ApplyLoop(state.Machine, Pending, this, topology.Apply, Pool);
+        ApplyLoop = new ApplyLoop(state.Machine, Pending, this, topology.Apply, Pool)
+        {
+            SlowTicks = (long)(config.WarningApplyDuration.TotalSeconds * Stopwatch.Frequency),
+        };
         CommitLoop = new CommitLoop(state.Backend, topology.Commit, topology.Apply, events.DiskFull);
         ApplyLoop.StartAt(start.Snapshot?.Metadata.Index ?? 0, start.Snapshot?.Metadata.Term ?? 0);
         _recovering = Core.Commit;
@@ -105,6 +115,21 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
     /// <summary>Index of the last entry that readers can see. Any thread.</summary>
     public ulong AppliedIndex => ApplyLoop.AppliedIndex;
+
+    /// <summary>Proposals that raft refused or that got no answer in time. Any thread.</summary>
+    public long FailedProposals => Volatile.Read(ref _refused) + Pending.Expired;
+
+    /// <summary>A snapshot is being installed. Any thread.</summary>
+    public bool IsInstalling
+    {
+        get
+        {
+            lock (_acknowledgements)
+            {
+                return _isInstalling;
+            }
+        }
+    }
 
     internal IWorkPool Pool { get; }
 
@@ -144,7 +169,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         {
             refusal = StoreError.RequestTooLarge;
         }
-        else if (commit > applied && commit - applied > ApplyGapMax)
+        else if (IsTooFarBehind(commit, applied))
         {
             refusal = StoreError.TooManyRequests;
         }
@@ -172,6 +197,9 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
         return request;
     }
+
+    /// <summary>So much that is committed is not applied yet that nothing more is taken on.</summary>
+    internal static bool IsTooFarBehind(ulong commit, ulong applied) => commit > applied && commit - applied > ApplyGapMax;
 
     /// <summary>Proposes something that nobody waits for. Any thread.</summary>
     public void Submit(in ProposalDraft draft)
@@ -311,6 +339,9 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         _events.Attention(entry, outcome);
     }
 
+    void IApplyOutputs.Slow(in Entry entry, in ApplyOutcome outcome, TimeSpan took) =>
+        _events.SlowApply(entry, outcome, took);
+
     void IApplyOutputs.Published(ulong index)
     {
         if (_ownTermIndex != 0 && index >= _ownTermIndex)
@@ -414,6 +445,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
 
     private void Refused(ulong requestId, StoreError error)
     {
+        Interlocked.Increment(ref _refused);
         PendingRequest? request = Pending.TryTake(requestId);
         if (request is not null)
         {

@@ -37,6 +37,7 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
 {
     private readonly List<Action> _done = [];
     private long _busySince;
+    private long _written;
 
     /// <summary>Bounded by what the core lets run ahead; acknowledged work is never refused.</summary>
     public EventQueue<WalWork> Queue { get; } = new(signal, int.MaxValue);
@@ -49,6 +50,9 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
 
     /// <summary>How long they took. Any thread.</summary>
     public Histogram SyncTimes { get; } = new();
+
+    /// <summary>Bytes of entries written so far. Any thread.</summary>
+    public long WrittenBytes => Volatile.Read(ref _written);
 
     /// <inheritdoc/>
     public bool Turn()
@@ -76,6 +80,7 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
             {
                 case WalWorkKind.Entry:
                     wal.AppendEntry(item.Entry.Index, item.Entry.Encoded.Span);
+                    Volatile.Write(ref _written, _written + item.Entry.Encoded.Length);
                     break;
                 case WalWorkKind.HardState:
                     wal.AppendHardState(item.HardState.Term, item.HardState.Vote, item.HardState.Commit);

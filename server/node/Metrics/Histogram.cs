@@ -3,31 +3,46 @@ using System.Diagnostics;
 namespace Perf.Node.Metrics;
 
 /// <summary>
-/// How often something took how long, in etcd's buckets: 1 ms times powers of two, fourteen of them (SURFACE ME2-05),
-/// and one for what took longer. Any thread, no locks; a reader sees figures that are each current.
+/// How often something took how long, in buckets with upper bounds, and one for what took longer. Any thread, no locks;
+/// a reader sees figures that are each current.
 /// </summary>
-public sealed class Histogram
+public sealed class Histogram(IReadOnlyList<double> boundsSeconds)
 {
-    private readonly long[] _counts = new long[BoundsSeconds.Count + 1];
+    private readonly long[] _counts = new long[boundsSeconds.Count + 1];
+    private readonly double[] _bounds = [.. boundsSeconds];
     private long _ticks;
 
-    /// <summary>Upper bounds of the buckets.</summary>
-    public static IReadOnlyList<double> BoundsSeconds { get; } =
-        [.. Enumerable.Range(0, 14).Select(k => 0.001 * (1 << k))];
+    /// <summary>In the buckets of etcd's disk latencies.</summary>
+    public Histogram()
+        : this(DiskBounds)
+    {
+    }
+
+    /// <summary>1 ms times powers of two, fourteen of them: dashboards rely on these (SURFACE ME2-05).</summary>
+    public static IReadOnlyList<double> DiskBounds { get; } = Powers(0.001, 14);
+
+    /// <summary>Upper bounds of the buckets, in seconds.</summary>
+    public IReadOnlyList<double> BoundsSeconds => _bounds;
 
     /// <summary>Seconds in all.</summary>
     public double SumSeconds => Volatile.Read(ref _ticks) / (double)Stopwatch.Frequency;
+
+    /// <summary>Bounds that double from one to the next.</summary>
+    public static IReadOnlyList<double> Powers(double first, int count) =>
+        [.. Enumerable.Range(0, count).Select(k => first * (1L << k))];
 
     /// <summary>Observations in a bucket, those of lower buckets not counted in; the last one has no bound.</summary>
     public long CountIn(int bucket) => Volatile.Read(ref _counts[bucket]);
 
     /// <summary>Counts what began at that <see cref="Stopwatch"/> timestamp and ends now.</summary>
-    public void ObserveSince(long startTimestamp)
+    public void ObserveSince(long startTimestamp) => Observe(Stopwatch.GetTimestamp() - startTimestamp);
+
+    /// <summary>Counts what took so many ticks of <see cref="Stopwatch"/>.</summary>
+    public void Observe(long ticks)
     {
-        long ticks = Stopwatch.GetTimestamp() - startTimestamp;
-        double millis = ticks * 1000.0 / Stopwatch.Frequency;
+        double seconds = ticks / (double)Stopwatch.Frequency;
         int bucket = 0;
-        for (double bound = 1; bucket < BoundsSeconds.Count && millis > bound; bound *= 2)
+        while (bucket < _bounds.Length && seconds > _bounds[bucket])
         {
             bucket++;
         }

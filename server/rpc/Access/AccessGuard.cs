@@ -1,5 +1,7 @@
 using Perf.Grpc;
 using Perf.Node;
+using Perf.Rpc.Http.Metrics;
+using Perf.Rpc.Tracing;
 using Perf.Store;
 using Perf.Store.Auth;
 
@@ -9,7 +11,7 @@ namespace Perf.Rpc.Access;
 /// Stands before every handler. While auth is off that is one look at a field; while it is on, the token is known
 /// here (waited for if its entry is not applied yet) and the row of <see cref="AccessTable"/> is enforced.
 /// </summary>
-internal sealed class AccessGuard(EtcdNode node, Admission admission)
+internal sealed class AccessGuard(EtcdNode node, Admission admission, ClientVersions clients, CallTracing? tracing)
 {
     private const string BarePrefix = "auth: ";
 
@@ -26,14 +28,22 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission)
                 throw new InvalidOperationException($"{method.Path} has no row in the access table");
             }
 
-            guarded.Map(method.Path, method.Kind, Around(method.Handler, rule), method.ReceiveBytesMax);
+            guarded.Map(method.Path, method.Kind, Around(method, rule), method.ReceiveBytesMax);
         }
 
         return guarded;
     }
 
-    private GrpcHandler Around(GrpcHandler handler, AccessRule rule) =>
-        rule == AccessRule.Open ? handler : call => _auth.Enabled ? Checked(call, handler, rule) : handler(call);
+    private GrpcHandler Around(GrpcMethod method, AccessRule rule)
+    {
+        GrpcHandler handler = tracing?.Around(method, method.Handler) ?? method.Handler;
+        MethodKind kind = method.Kind;
+        return call =>
+        {
+            clients.Count(kind, call);
+            return rule != AccessRule.Open && _auth.Enabled ? Checked(call, handler, rule) : handler(call);
+        };
+    }
 
     private ValueTask Checked(ServerCall call, GrpcHandler handler, AccessRule rule)
     {

@@ -6,6 +6,7 @@ using Perf.Node;
 using Perf.Rpc.Http.Gateway;
 using Perf.Rpc.Http.Health;
 using Perf.Rpc.Http.Metrics;
+using Perf.Rpc.Http.Profiles;
 using Perf.Rpc.Http.V2;
 using Perf.Store.Membership;
 
@@ -21,6 +22,7 @@ internal sealed class ClientHttp(
         + "dotnet-trace, dotnet-counters and dotnet-dump attach to the process.\n";
 
     private readonly HttpGate _gate = new(node.Config);
+    private readonly RuntimeProfiles? _profiles = node.Config.EnablePprof ? new RuntimeProfiles() : null;
 
     public Task Serve(HttpContext context)
     {
@@ -33,6 +35,8 @@ internal sealed class ClientHttp(
         return gateway is not null && JsonGateway.Owns(path) ? gateway.ServeAsync(context)
             : v2 is not null && V2Http.Owns(path) ? v2.ServeAsync(context)
             : TryServeMonitoring(context, path, out Task serving) ? serving
+            : _profiles is not null && path.StartsWith(RuntimeProfiles.Prefix, StringComparison.Ordinal)
+                ? _profiles.ServeAsync(context, path)
             : path switch
             {
                 "/version" => GetAsync(context, "application/json", Version),

@@ -10,12 +10,16 @@ public sealed partial class MvccStore
     private bool _compactPending;
     private int _compactOffset;
     private long _compactedBefore = -1;
+    private long _compactedRecords;
 
     /// <summary>A compaction was applied whose work is not done yet. Apply thread.</summary>
     public bool CompactionPending => _compactPending;
 
     /// <summary>Newest compact revision whose work is done, -1 when there is none. Apply thread.</summary>
     public long FinishedCompactRevision => _finishedCompact;
+
+    /// <summary>Records that compactions have removed since the start. Any thread.</summary>
+    public long CompactedRecords => Volatile.Read(ref _compactedRecords);
 
     /// <summary>The newest compaction and the one before it, -1 when there was none. Apply thread.</summary>
     public (long Before, long Revision) NewestCompaction => (_compactedBefore, _compacted);
@@ -120,6 +124,7 @@ public sealed partial class MvccStore
         {
             KeyVersion version = keys.OlderVersionOf(older);
             records.Delete(version.Main, version.Sub, version.IsTombstone);
+            Volatile.Write(ref _compactedRecords, _compactedRecords + 1);
             keys.RetireOlder(older);
             older = version.Older;
         }
@@ -137,6 +142,7 @@ public sealed partial class MvccStore
         if (survivor.IsTombstone && survivor.Main < _compacted)
         {
             records.Delete(survivor.Main, survivor.Sub, true);
+            Volatile.Write(ref _compactedRecords, _compactedRecords + 1);
             if (link != 0)
             {
                 keys.CutBehind(id, before);

@@ -107,9 +107,9 @@ public class CommandLineTests
     [Fact]
     public void WhatHasNoEffectSaysSoWhereItWouldMatter()
     {
-        const string Warning = "--enable-pprof is accepted but has no effect in this server";
-        Assert.Contains(Reading.Lines(Reading.Line("--enable-pprof")), l => l.Contains(Warning, StringComparison.Ordinal));
-        Assert.DoesNotContain(Reading.Lines(Reading.Line("--enable-pprof=false")), l => l.Contains(Warning, StringComparison.Ordinal));
+        const string Warning = "--experimental-memory-mlock is accepted but has no effect in this server";
+        Assert.Contains(Reading.Lines(Reading.Line("--experimental-memory-mlock")), l => l.Contains(Warning, StringComparison.Ordinal));
+        Assert.DoesNotContain(Reading.Lines(Reading.Line("--experimental-memory-mlock=false")), l => l.Contains(Warning, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Perf.Grpc;
 using Perf.Node;
+using Perf.Node.Metrics;
 using Perf.Rpc.Http.Health;
 using Perf.Store.Lease;
 using Perf.Store.Maintenance;
@@ -13,7 +14,8 @@ namespace Perf.Rpc.Http.Metrics;
 /// /metrics: every family of etcd 3.5 by its name and type, so that dashboards and alerts find what they look for
 /// (SURFACE 10). Figures that have no meaning in this server stay at zero.
 /// </summary>
-internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, HealthChecks health)
+internal sealed partial class MetricsPage(
+    EtcdNode node, GrpcRouter router, HealthChecks health, ClientVersions clients, CallStats calls)
 {
     private static readonly StatusCode[] Codes = Enum.GetValues<StatusCode>();
 
@@ -47,6 +49,7 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         WriteGrpc(page);
         WriteSecurity(page);
         WriteProcess(page);
+        WriteRuntime(page);
         WriteUnused(page);
         return page.ToString();
     }
@@ -114,6 +117,18 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         page.Gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed.", node.Raft.Commit);
         page.Gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied.", node.Pipeline.AppliedIndex);
         page.Gauge("etcd_server_proposals_pending", "The current number of pending proposals to commit.", node.Pipeline.Pending.Count);
+        page.Counter("etcd_server_proposals_failed_total", "The total number of failed proposals seen.", node.Pipeline.FailedProposals);
+        page.Gauge("etcd_server_snapshot_apply_in_progress_total", "1 if the server is applying the incoming snapshot. 0 if none.", node.Pipeline.IsInstalling ? 1 : 0);
+        page.Counter("etcd_server_slow_apply_total", "The total number of slow apply requests (likely overloaded from slow disk).", node.SlowApplies);
+        page.Family("etcd_server_apply_duration_seconds", "histogram", "The latency distributions of v2 apply called by backend.");
+        foreach ((string operation, bool success, Histogram times) in node.ApplyTimes.All)
+        {
+            page.Histogram(
+                "etcd_server_apply_duration_seconds",
+                times,
+                $"op=\"{operation}\",success=\"{(success ? "true" : "false")}\",version=\"v3\"");
+        }
+
         page.Counter("etcd_server_slow_read_indexes_total", "The total number of pending read indexes not in sync with leader's or timed out read index requests.", node.SlowReadRounds);
         page.Counter("etcd_server_read_indexes_failed_total", "The total number of failed read indexes seen.", node.FailedReads);
     }
@@ -123,7 +138,9 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         Store.Mvcc.MvccStore kv = node.State.Machine.Kv;
         page.Gauge("etcd_debugging_mvcc_current_revision", "The current revision of store.", kv.PublishedRevision);
         page.Gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.", kv.PublishedCompactRevision);
-        page.Gauge("etcd_debugging_mvcc_db_compaction_last", "The unix time of the last db compaction. Resets to 0 on start.", 0);
+        page.Gauge("etcd_debugging_mvcc_db_compaction_last", "The unix time of the last db compaction. Resets to 0 on start.", node.CompactedAt);
+        page.Counter("etcd_debugging_mvcc_db_compaction_keys_total", "Total number of db keys compacted.", kv.CompactedRecords);
+        page.Histogram("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Bucketed histogram of db compaction total duration.", node.CompactionTimes, 1000);
         page.Gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.", kv.KeyCount);
         page.Gauge("etcd_debugging_auth_revision", "The current revision of auth store.", node.State.Machine.Auth.Revision);
 
@@ -154,6 +171,12 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         page.Gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Total size of the underlying database logically in use in bytes.", backend.SizeInUseBytes);
         page.Gauge("etcd_mvcc_db_open_read_transactions", "The number of currently open read transactions", node.OpenDataReaders);
         page.Histogram("etcd_disk_wal_fsync_duration_seconds", "The latency distributions of fsync called by WAL.", node.WalSyncs);
+        page.Gauge("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", node.WalBytes);
+        page.Gauge("etcd_disk_defrag_inflight", "Whether or not defrag is active on the member. 1 means active, 0 means not.", node.DefragmentsInFlight);
+        page.Histogram("etcd_disk_backend_defrag_duration_seconds", "The latency distribution of backend defragmentation.", node.DefragmentTimes);
+        page.Histogram("etcd_disk_backend_snapshot_duration_seconds", "The latency distribution of backend snapshots.", node.SnapshotTimes);
+        page.Histogram("etcd_mvcc_hash_duration_seconds", "The latency distribution of storage hash operation.", node.HashTimes);
+        page.Histogram("etcd_mvcc_hash_rev_duration_seconds", "The latency distribution of storage hash by revision operation.", node.HashRevisionTimes);
         page.Histogram("etcd_disk_backend_commit_duration_seconds", "The latency distributions of commit called by backend.", node.BackendCommits);
     }
 
@@ -173,12 +196,12 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         page.Counter("etcd_network_client_grpc_received_bytes_total", "The total number of bytes received from grpc clients.", router.Methods.Sum(method => method.BytesReceived));
         page.Counter("etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.", router.Methods.Sum(method => method.BytesSent));
         page.Family("etcd_server_client_requests_total", "counter", "The total number of client requests per client version.");
-        foreach (IGrouping<string, GrpcMethod> methods in router.Methods.GroupBy(method => TypeOf(method.Kind)))
+        foreach ((MethodKind kind, string version, long count) in clients.All)
         {
             page.Sample(
                 "etcd_server_client_requests_total",
-                methods.Sum(method => method.Started),
-                $"client_api_version=\"unknown\",type=\"{methods.Key}\"");
+                count,
+                $"client_api_version={PrometheusText.Quote(version)},type=\"{TypeOf(kind)}\"");
         }
     }
 
@@ -194,6 +217,15 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
             {
                 string name = code == StatusCode.Cancelled ? "Canceled" : code.ToString();
                 page.Sample("grpc_server_handled_total", method.Handled(code), $"grpc_code=\"{name}\",{Labels(method)}");
+            }
+        }
+
+        if (calls.Times is { } times)
+        {
+            page.Family("grpc_server_handling_seconds", "histogram", "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.");
+            foreach (GrpcMethod method in router.Methods)
+            {
+                page.Histogram("grpc_server_handling_seconds", times[method.Path], Labels(method));
             }
         }
 
@@ -227,6 +259,27 @@ internal sealed partial class MetricsPage(EtcdNode node, GrpcRouter router, Heal
         page.Sample("promhttp_metric_handler_requests_total", Volatile.Read(ref _served), "code=\"200\"");
         page.Sample("promhttp_metric_handler_requests_total", 0, "code=\"500\"");
         page.Sample("promhttp_metric_handler_requests_total", 0, "code=\"503\"");
+    }
+
+    /// <summary>What .NET says of itself, by the names that Prometheus' users know for it.</summary>
+    private static void WriteRuntime(PrometheusText page)
+    {
+        GCMemoryInfo memory = GC.GetGCMemoryInfo();
+        page.Family("dotnet_collection_count_total", "counter", "GC collection count");
+        for (int generation = 0; generation <= GC.MaxGeneration; generation++)
+        {
+            page.Sample("dotnet_collection_count_total", GC.CollectionCount(generation), $"generation=\"{generation}\"");
+        }
+
+        page.Gauge("dotnet_total_memory_bytes", "Total known allocated memory", GC.GetTotalMemory(forceFullCollection: false));
+        page.Gauge("dotnet_gc_heap_size_bytes", "Size of the managed heap after the last collection.", memory.HeapSizeBytes);
+        page.Gauge("dotnet_gc_committed_bytes", "Memory that the collector holds.", memory.TotalCommittedBytes);
+        page.Counter("dotnet_gc_allocated_bytes_total", "Bytes allocated on the managed heap.", GC.GetTotalAllocatedBytes());
+        page.Counter("dotnet_gc_pause_seconds_total", "Time that all threads have waited for the collector.", GC.GetTotalPauseDuration().TotalSeconds);
+        page.Gauge("dotnet_threadpool_num_threads", "Threads of the pool.", ThreadPool.ThreadCount);
+        page.Gauge("dotnet_threadpool_queue_length", "Work that waits for a thread of the pool.", ThreadPool.PendingWorkItemCount);
+        page.Counter("dotnet_threadpool_completed_items_total", "Work that the pool has done.", ThreadPool.CompletedWorkItemCount);
+        page.Counter("dotnet_monitor_lock_contention_total", "How often a thread had to wait for a lock.", Monitor.LockContentionCount);
     }
 
     /// <summary>Calls of a method of etcdserverpb that ended well.</summary>

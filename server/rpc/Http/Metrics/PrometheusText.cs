@@ -34,20 +34,25 @@ internal sealed class PrometheusText
     public void Gauge(string name, string help, double value) => Family(name, "gauge", help).Sample(name, value);
 
     /// <summary>A family with one histogram; null for one that has counted nothing.</summary>
-    public void Histogram(string name, string help, Histogram? histogram)
+    public void Histogram(string name, string help, Histogram? histogram, double unitsPerSecond = 1) =>
+        Family(name, "histogram", help).Histogram(name, histogram, "", unitsPerSecond);
+
+    /// <summary>One histogram of a family; labels as they stand between the braces.</summary>
+    public void Histogram(string name, Histogram? histogram, string labels, double unitsPerSecond = 1)
     {
-        Family(name, "histogram", help);
+        IReadOnlyList<double> bounds = histogram?.BoundsSeconds ?? Node.Metrics.Histogram.DiskBounds;
+        string more = labels.Length == 0 ? "" : labels + ",";
         long count = 0;
-        for (int bucket = 0; bucket < Node.Metrics.Histogram.BoundsSeconds.Count; bucket++)
+        for (int bucket = 0; bucket < bounds.Count; bucket++)
         {
             count += histogram?.CountIn(bucket) ?? 0;
-            Sample(name + "_bucket", count, $"le=\"{Number(Node.Metrics.Histogram.BoundsSeconds[bucket])}\"");
+            Sample(name + "_bucket", count, $"{more}le=\"{Number(bounds[bucket] * unitsPerSecond)}\"");
         }
 
-        count += histogram?.CountIn(Node.Metrics.Histogram.BoundsSeconds.Count) ?? 0;
-        Sample(name + "_bucket", count, "le=\"+Inf\"");
-        Sample(name + "_sum", histogram?.SumSeconds ?? 0);
-        Sample(name + "_count", count);
+        count += histogram?.CountIn(bounds.Count) ?? 0;
+        Sample(name + "_bucket", count, more + "le=\"+Inf\"");
+        Sample(name + "_sum", (histogram?.SumSeconds ?? 0) * unitsPerSecond, labels);
+        Sample(name + "_count", count, labels);
     }
 
     /// <summary>The value of a label, quoted.</summary>

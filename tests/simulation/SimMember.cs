@@ -33,6 +33,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     private static readonly long Housekeeping = 100 * VirtualTime.Millisecond;
     private const int RevokesMax = 16;
     private const int RelocatedPagesPerCommit = 256;
+    private const long MicrosBetweenMoves = 10 * VirtualTime.Millisecond;
 
     private static readonly long ReadRetry = 500 * VirtualTime.Millisecond;
 
@@ -294,13 +295,28 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
     public void Defragment(long micros)
     {
         _world.Count(Fault.Defragmentation);
-        State.Backend.RelocateTailPagesMax = RelocatedPagesPerCommit;
-        Time.After(micros, () =>
+        long end = Time.Now + micros;
+        Move();
+
+        void Move() => Pipeline.Capture(() => { }, () =>
         {
-            if (IsAlive)
+            try
             {
-                State.Backend.RelocateTailPagesMax = 0;
+                State.Backend.Relocate(RelocatedPagesPerCommit);
             }
+            catch (DiskFullException)
+            {
+                // Moving needs room for what is moved; the file stays as it is.
+                return;
+            }
+
+            Time.After(MicrosBetweenMoves, () =>
+            {
+                if (IsAlive && Time.Now < end)
+                {
+                    Move();
+                }
+            });
         });
     }
 

@@ -101,6 +101,16 @@ internal sealed class Comparison
                 // Over the whole file, in which each version keeps things of its own.
                 a.Hash = b.Hash = 0;
                 break;
+            case (LeaseLeasesResponse a, LeaseLeasesResponse b):
+                // By their ends; of two that end within a second the order is that of the clock.
+                foreach (LeaseLeasesResponse answer in new[] { a, b })
+                {
+                    LeaseStatus[] sorted = [.. answer.Leases.OrderBy(l => l.ID)];
+                    answer.Leases.Clear();
+                    answer.Leases.AddRange(sorted);
+                }
+
+                break;
             case (LeaseTimeToLiveResponse a, LeaseTimeToLiveResponse b):
                 if (Math.Abs(a.TTL - b.TTL) < SecondsApartMax)
                 {

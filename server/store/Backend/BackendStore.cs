@@ -96,6 +96,9 @@ public sealed class BackendStore : IDisposable
     /// <summary>etcd's db size in use. Any thread.</summary>
     public long SizeInUseBytes => File.SizeInUseBytes;
 
+    /// <summary>Pages that each commit of changes may move to lower holes as well; see <see cref="Relocate"/>.</summary>
+    public int RelocateTailPagesMax { get; set; }
+
     /// <summary>Memtables whose readers have not all left. Tests.</summary>
     internal int RetiredCount
     {
@@ -244,6 +247,7 @@ public sealed class BackendStore : IDisposable
             }
 
             _batch.Clear();
+            _batch.RelocateTailPagesMax = RelocateTailPagesMax;
             frozen.AddTo(_batch);
 #if MUTANTS
             if (!Mutant.Is("04-defrag-loses-index") || RelocateTailPagesMax == 0)

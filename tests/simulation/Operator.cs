@@ -48,7 +48,7 @@ internal sealed class Operator(Simulation world, Dice dice)
                 host.Start();
             }
             else if (world.Model.IsRemoved(host.Id) && !world.IsFaulty
-                && world.Hosts.TrueForAll(h => h.Member?.State.Machine.Members.Current.IsRemoved(host.Id) ?? true))
+                && Members().All(h => h.Member?.State.Machine.Members.Current.IsRemoved(host.Id) ?? true))
             {
                 // Everybody who is there knows that it is gone.
                 host.Retire("switched off after its removal");

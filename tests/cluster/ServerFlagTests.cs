@@ -145,6 +145,51 @@ public sealed class ServerFlagTests : IDisposable
         Assert.Contains("\"msg\":\"ready to serve client requests\"", File.ReadAllText(file), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Metrics_extensive_adds_a_histogram_of_each_call()
+    {
+        Assert.DoesNotContain("grpc_server_handling_seconds_bucket", await MetricsAsync("basic"), StringComparison.Ordinal);
+        Assert.Contains("grpc_server_handling_seconds_bucket", await MetricsAsync("extensive"), StringComparison.Ordinal);
+
+        async Task<string> MetricsAsync(string level)
+        {
+            using PerfProcess server = PerfProcess.Start(_scratch["data"], Port, "--metrics", level);
+            await using var caller = new Caller(server);
+            await caller.PutAsync("key", "value");
+            using var http = new HttpClient();
+            return await http.GetStringAsync(server.Url + "/metrics");
+        }
+    }
+
+    [Fact]
+    public async Task Bootstrap_defrag_threshold_makes_the_file_small_only_where_it_frees_enough()
+    {
+        const string Flag = "--experimental-bootstrap-defrag-threshold-megabytes";
+        using (PerfProcess server = PerfProcess.Start(_scratch["data"], Port))
+        {
+            await using var caller = new Caller(server);
+            PutResponse last = new();
+            for (int i = 0; i < 200; i++)
+            {
+                last = await caller.PutAsync("key", new string('x', 50_000));
+            }
+
+            await caller.CompactAsync(new CompactionRequest { Revision = last.Header.Revision, Physical = true });
+            server.Stop();
+        }
+
+        using (PerfProcess server = PerfProcess.Start(_scratch["data"], Port, Flag, "1000"))
+        {
+            Eventually(() => server.Log.Contains("Skipping defragmentation", StringComparison.Ordinal));
+            server.Stop();
+        }
+
+        long before = new FileInfo(_scratch["data/member/snap/db"]).Length;
+        using PerfProcess again = PerfProcess.Start(_scratch["data"], Port, Flag, "1");
+        Eventually(() => again.Log.Contains("starting defragmentation", StringComparison.Ordinal));
+        Eventually(() => new FileInfo(_scratch["data/member/snap/db"]).Length < before / 2);
+    }
+
     [SyncErrorFact]
     public async Task Unsafe_no_fsync_asks_the_disk_for_nothing()
     {

@@ -16,9 +16,9 @@ namespace Perf.Rpc.Http;
 internal sealed class ClientHttp(
     EtcdNode node, HealthChecks health, MetricsPage metrics, JsonGateway? gateway, V2Http? v2)
 {
-    /// <summary>Go's profiles have no counterpart here; who looks for them is told where to look (SURFACE HTTP-07).</summary>
+    /// <summary>Profiles are served on request; who looks for them without is told where to look (SURFACE HTTP-07).</summary>
     private const string NoProfiles =
-        "404 no Go profiles: this server runs on .NET. Counters are at /metrics and /debug/vars; "
+        "404 no Go profiles: this server runs on .NET. --enable-pprof serves its own; counters are at /metrics and /debug/vars; "
         + "dotnet-trace, dotnet-counters and dotnet-dump attach to the process.\n";
 
     private readonly HttpGate _gate = new(node.Config);

@@ -96,8 +96,9 @@ public sealed class BackendStore : IDisposable
     /// <summary>etcd's db size in use. Any thread.</summary>
     public long SizeInUseBytes => File.SizeInUseBytes;
 
-    /// <summary>Pages that each commit of changes may move to lower holes as well; see <see cref="Relocate"/>.</summary>
-    public int RelocateTailPagesMax { get; set; }
+#if MUTANTS
+    private bool _hasMoved;
+#endif
 
     /// <summary>Memtables whose readers have not all left. Tests.</summary>
     internal int RetiredCount
@@ -247,10 +248,9 @@ public sealed class BackendStore : IDisposable
             }
 
             _batch.Clear();
-            _batch.RelocateTailPagesMax = RelocateTailPagesMax;
             frozen.AddTo(_batch);
 #if MUTANTS
-            if (!Mutant.Is("04-defrag-loses-index") || RelocateTailPagesMax == 0)
+            if (!Mutant.Is("04-defrag-loses-index") || !_hasMoved)
 #endif
             AddIndex(frozen.Index, frozen.Term);
             if (frozen.Records.Count + frozen.Records.DeleteCount > 0)
@@ -289,6 +289,9 @@ public sealed class BackendStore : IDisposable
             _batch.Clear();
             _batch.RelocateTailPagesMax = pagesMax;
             file.Commit(_batch);
+#if MUTANTS
+            _hasMoved = true;
+#endif
             CommitMark mark = _mark;
             if (file.Txid != mark.Txid)
             {

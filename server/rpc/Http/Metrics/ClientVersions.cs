@@ -7,8 +7,11 @@ namespace Perf.Rpc.Http.Metrics;
 /// <summary>How many calls came from clients of which version, by what they say in their metadata (SURFACE REQ-06).</summary>
 internal sealed class ClientVersions
 {
-    /// <summary>Versions told apart: what clients may write must not grow the page without end.</summary>
-    public const int VersionsMax = 64;
+    /// <summary>
+    /// Series in all, one of each kind for those without a version among them: what clients make up must not grow the
+    /// page without end.
+    /// </summary>
+    public const int SeriesMax = 12;
 
     private const string Header = "client-api-version";
     private const string Unknown = "unknown";
@@ -37,7 +40,7 @@ internal sealed class ClientVersions
 
         if (!_counts.TryGetValue((kind, version), out StrongBox<long>? count))
         {
-            count = _counts.Count < VersionsMax
+            count = _counts.Count < SeriesMax
                 ? _counts.GetOrAdd((kind, version), _ => new StrongBox<long>())
                 : _counts[(kind, Unknown)];
         }

@@ -73,6 +73,14 @@ internal static class Failure
     public static EtcdException From(RpcException e, Endpoint endpoint, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
+
+        // Nobody here has cancelled: the transport has given the connection up, and with it what was being sent.
+        if (e.Code == StatusCode.Cancelled && e.InnerException is OperationCanceledException)
+        {
+            endpoint.Failed();
+            return new EtcdException(RpcCode.Unavailable, "transport is closing", e);
+        }
+
         // The transport's words for a connection that never came to be, whatever the reason.
         bool notSent = e.Code == StatusCode.Unavailable
             && e.Message.StartsWith("connection error:", StringComparison.Ordinal);

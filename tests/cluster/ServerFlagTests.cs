@@ -71,7 +71,7 @@ public sealed class ServerFlagTests : IDisposable
             _scratch["data"], Port, "--snapshot-count", "10", "--max-snapshots", "2");
         await using var caller = new Caller(server);
         var seen = new HashSet<string>();
-        for (var waited = Stopwatch.StartNew(); seen.Count < 5; )
+        for (var waited = Stopwatch.StartNew(); seen.Count < 5;)
         {
             Assert.True(waited.Elapsed < _patience, $"only {seen.Count} snapshots");
             await caller.PutAsync("key", "value");

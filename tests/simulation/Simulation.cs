@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
-using Perf.Node.Cluster;
 using Perf.Engine.IO;
+using Perf.Node.Cluster;
 using Perf.Node.Config;
 using Perf.Node.Consensus;
 using Perf.Raft;

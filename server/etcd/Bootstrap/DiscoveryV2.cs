@@ -16,7 +16,7 @@ internal sealed class DiscoveryV2 : IDisposable
 
     private const int AnswerBytesMax = 8 << 20;
 
-    private static readonly TimeSpan s_requestPatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan RequestPatience = TimeSpan.FromSeconds(5);
 
     private readonly HttpClient _http;
     private readonly string _url;
@@ -182,7 +182,7 @@ internal sealed class DiscoveryV2 : IDisposable
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancelled);
             if (!isWait)
             {
-                limit.CancelAfter(s_requestPatience);
+                limit.CancelAfter(RequestPatience);
             }
 
             try

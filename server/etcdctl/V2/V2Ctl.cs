@@ -57,14 +57,27 @@ internal static class V2Ctl
 
     private static readonly Dictionary<string, string> Switches = new(StringComparer.Ordinal)
     {
-        ["debug"] = "", ["no-sync"] = "", ["insecure-discovery"] = "", ["help"] = "h", ["version"] = "v",
+        ["debug"] = "",
+        ["no-sync"] = "",
+        ["insecure-discovery"] = "",
+        ["help"] = "h",
+        ["version"] = "v",
     };
 
     private static readonly Dictionary<string, string> Values = new(StringComparer.Ordinal)
     {
-        ["output"] = "o", ["discovery-srv"] = "D", ["discovery-srv-name"] = "", ["peers"] = "C", ["endpoint"] = "",
-        ["endpoints"] = "", ["cert-file"] = "", ["key-file"] = "", ["ca-file"] = "", ["username"] = "u",
-        ["timeout"] = "", ["total-timeout"] = "",
+        ["output"] = "o",
+        ["discovery-srv"] = "D",
+        ["discovery-srv-name"] = "",
+        ["peers"] = "C",
+        ["endpoint"] = "",
+        ["endpoints"] = "",
+        ["cert-file"] = "",
+        ["key-file"] = "",
+        ["ca-file"] = "",
+        ["username"] = "u",
+        ["timeout"] = "",
+        ["total-timeout"] = "",
     };
 
     private sealed record Verb(

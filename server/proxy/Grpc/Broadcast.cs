@@ -18,7 +18,7 @@ internal sealed class Broadcast(
 {
     private const string Path = "/etcdserverpb.Watch/Watch";
 
-    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     private readonly CancellationTokenSource _stop = new();
 
@@ -45,7 +45,7 @@ internal sealed class Broadcast(
                     return;
                 }
 
-                await Task.Delay(s_pause, _stop.Token).ConfigureAwait(false);
+                await Task.Delay(Pause, _stop.Token).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
@@ -62,7 +62,7 @@ internal sealed class Broadcast(
 
                 try
                 {
-                    await Task.Delay(s_pause, _stop.Token).ConfigureAwait(false);
+                    await Task.Delay(Pause, _stop.Token).ConfigureAwait(false);
                 }
                 catch (OperationCanceledException)
                 {

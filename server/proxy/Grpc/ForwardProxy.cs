@@ -9,7 +9,7 @@ namespace Perf.Proxy.Grpc;
 internal sealed class ForwardProxy(Upstream upstream, KeyNamespace keys)
 {
     /// <summary>Calls that change nothing: another member may be asked when one is unavailable.</summary>
-    private static readonly string[] s_reads =
+    private static readonly string[] Reads =
     [
         "/etcdserverpb.Lease/LeaseLeases", "/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Hash",
         "/etcdserverpb.Maintenance/HashKV", "/etcdserverpb.Auth/AuthStatus", "/etcdserverpb.Auth/UserGet",
@@ -17,7 +17,7 @@ internal sealed class ForwardProxy(Upstream upstream, KeyNamespace keys)
         "/v3electionpb.Election/Leader", "/grpc.health.v1.Health/Check",
     ];
 
-    private static readonly string[] s_writes =
+    private static readonly string[] Writes =
     [
         "/etcdserverpb.Lease/LeaseGrant", "/etcdserverpb.Lease/LeaseRevoke",
         "/etcdserverpb.Cluster/MemberAdd", "/etcdserverpb.Cluster/MemberRemove", "/etcdserverpb.Cluster/MemberUpdate",
@@ -31,22 +31,22 @@ internal sealed class ForwardProxy(Upstream upstream, KeyNamespace keys)
         "/v3electionpb.Election/Campaign", "/v3electionpb.Election/Proclaim", "/v3electionpb.Election/Resign",
     ];
 
-    private static readonly string[] s_streams =
+    private static readonly string[] Streams =
         ["/etcdserverpb.Maintenance/Snapshot", "/v3electionpb.Election/Observe", "/grpc.health.v1.Health/Watch"];
 
     public void Map(GrpcRouter router)
     {
-        foreach (string path in s_reads)
+        foreach (string path in Reads)
         {
             router.Map(path, MethodKind.Unary, call => OnceAsync(call, mayRepeat: true));
         }
 
-        foreach (string path in s_writes)
+        foreach (string path in Writes)
         {
             router.Map(path, MethodKind.Unary, call => OnceAsync(call, mayRepeat: false));
         }
 
-        foreach (string path in s_streams)
+        foreach (string path in Streams)
         {
             router.Map(path, MethodKind.ServerStream, StreamAsync);
         }

@@ -13,7 +13,7 @@ namespace Perf.Proxy.Grpc;
 /// <summary>The gRPC proxy: all services of a member, in front of a cluster, and HTTP for those who watch over it.</summary>
 public sealed class GrpcProxyServer : IAsyncDisposable
 {
-    private static readonly TimeSpan s_healthPatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan HealthPatience = TimeSpan.FromSeconds(5);
 
     private readonly GrpcProxyOptions _options;
     private readonly ProxyLog _log;
@@ -41,7 +41,7 @@ public sealed class GrpcProxyServer : IAsyncDisposable
         new ForwardProxy(_upstream, keys).Map(_router);
         _cluster = new ClusterProxy(_upstream, options, log);
         _cluster.Map(_router);
-        _http = new HttpClient(Handler(options.Cluster.Tls)) { Timeout = s_healthPatience };
+        _http = new HttpClient(Handler(options.Cluster.Tls)) { Timeout = HealthPatience };
         var endpoints = new List<ListenEndpoint>
         {
             new() { Url = (options.Tls is null ? "http://" : "https://") + options.Listen, Tls = options.Tls },
@@ -185,7 +185,7 @@ public sealed class GrpcProxyServer : IAsyncDisposable
                     "/etcdserverpb.KV/Range",
                     new RangeRequest { Key = ByteString.CopyFromUtf8("health") },
                     Metadata.Empty,
-                    DateTime.UtcNow + s_healthPatience,
+                    DateTime.UtcNow + HealthPatience,
                     mayRepeat: true,
                     context.RequestAborted).ConfigureAwait(false);
             }
@@ -214,7 +214,7 @@ public sealed class GrpcProxyServer : IAsyncDisposable
                     "/etcdserverpb.Cluster/MemberList",
                     new MemberListRequest(),
                     Metadata.Empty,
-                    DateTime.UtcNow + s_healthPatience,
+                    DateTime.UtcNow + HealthPatience,
                     mayRepeat: true,
                     _stop.Token).ConfigureAwait(false);
                 string[] urls = [.. members.Members.Where(m => m.Name.Length > 0 && !m.IsLearner).SelectMany(m => m.ClientURLs)];

@@ -17,9 +17,9 @@ public sealed class V2Proxy : IAsyncDisposable
     private const int AnswerBytesMax = 4 << 20;
 
     /// <summary>While nobody is known the members are asked this often.</summary>
-    private static readonly TimeSpan s_anxiousInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan AnxiousInterval = TimeSpan.FromSeconds(1);
 
-    private static readonly HashSet<string> s_hopHeaders = new(StringComparer.OrdinalIgnoreCase)
+    private static readonly HashSet<string> HopHeaders = new(StringComparer.OrdinalIgnoreCase)
     {
         "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailers", "Transfer-Encoding",
         "Upgrade", "Host",
@@ -186,7 +186,7 @@ public sealed class V2Proxy : IAsyncDisposable
         };
         foreach ((string name, StringValues values) in source.Headers)
         {
-            if (!s_hopHeaders.Contains(name)
+            if (!HopHeaders.Contains(name)
                 && !request.Headers.TryAddWithoutValidation(name, (IEnumerable<string?>)values)
                 && !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase))
             {
@@ -226,7 +226,7 @@ public sealed class V2Proxy : IAsyncDisposable
         context.Response.StatusCode = (int)response.StatusCode;
         foreach ((string name, IEnumerable<string> values) in response.Headers.Concat(response.Content.Headers))
         {
-            if (!s_hopHeaders.Contains(name))
+            if (!HopHeaders.Contains(name))
             {
                 context.Response.Headers.Append(name, new StringValues([.. values]));
             }
@@ -292,8 +292,8 @@ public sealed class V2Proxy : IAsyncDisposable
     {
         while (true)
         {
-            bool isAnxious = _targets.Length == 0 && _options.RefreshInterval > s_anxiousInterval;
-            await Task.Delay(isAnxious ? s_anxiousInterval : _options.RefreshInterval, _stop.Token).ConfigureAwait(false);
+            bool isAnxious = _targets.Length == 0 && _options.RefreshInterval > AnxiousInterval;
+            await Task.Delay(isAnxious ? AnxiousInterval : _options.RefreshInterval, _stop.Token).ConfigureAwait(false);
             await RefreshAsync().ConfigureAwait(false);
         }
     }

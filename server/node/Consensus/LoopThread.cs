@@ -48,10 +48,15 @@ public sealed class LoopThread
 
     /// <summary>
     /// The holder turns each loop once; true when one did something. An exception is fatal as on the thread itself,
-    /// which ends.
+    /// which ends: its loops are never turned again, by nobody (I10: nothing is tried behind a failed sync).
     /// </summary>
     internal bool TurnHeld()
     {
+        if (_failed)
+        {
+            return false;
+        }
+
         _signal.Clear();
         try
         {

@@ -33,6 +33,25 @@ public sealed class ShortcutTests
     }
 
     [Fact]
+    public void A_loop_that_failed_in_anothers_hands_is_never_turned_again()
+    {
+        var loop = new FailingLoop();
+        int fatals = 0;
+        var thread = new LoopThread("test", new Signal(), _ => fatals++, loop);
+        thread.Start();
+        Assert.True(SpinWait.SpinUntil(thread.TryHold, TimeSpan.FromSeconds(60)));
+        loop.Fails = true;
+        Assert.False(thread.TurnHeld());
+        loop.Fails = false;
+        int turns = loop.Turns;
+        Assert.False(thread.TurnHeld());
+        thread.LetGo();
+        thread.Stop();
+        Assert.Equal(turns, loop.Turns);
+        Assert.Equal(1, fatals);
+    }
+
+    [Fact]
     public async Task Lone_puts_and_crowds_in_turn_lose_nothing()
     {
         await using NodeHarness harness = await NodeHarness.StartAsync(NewDisk(), NodeHarness.Config("/data/m0"));
@@ -98,5 +117,18 @@ public sealed class ShortcutTests
         disk.CreateDirectory("/data");
         disk.SyncDirectory("/");
         return disk;
+    }
+
+    private sealed class FailingLoop : ILoop
+    {
+        public volatile bool Fails;
+
+        public int Turns { get; private set; }
+
+        public bool Turn()
+        {
+            Turns++;
+            return Fails ? throw new IOException("no more") : false;
+        }
     }
 }

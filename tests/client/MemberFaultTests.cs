@@ -7,7 +7,7 @@ namespace Perf.Client.Tests;
 /// <summary>The client against three members of a real etcd: one is killed, the leader moves, a connection goes silent.</summary>
 public sealed class MemberFaultTests : IAsyncLifetime
 {
-    private const int Port = 31240;
+    private const int Port = 31262;
 
     private readonly CancellationTokenSource _limit = new(TimeSpan.FromSeconds(120));
     private EtcdProcess[] _members = [];

@@ -347,16 +347,8 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
         if (_ownTermIndex != 0 && index >= _ownTermIndex)
         {
             // From here on everything that was acknowledged before this leadership is visible.
-            ulong term = _ownTerm;
             _ownTermIndex = 0;
-            OnCore(core =>
-            {
-                if (core.Term == term)
-                {
-                    _settledTerm = term;
-                    UpdateLoneLeader();
-                }
-            });
+            Settle(_ownTerm);
         }
 
         Reads.OnPublished(index);
@@ -367,6 +359,16 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             CampaignIfAlone();
         }
     }
+
+    /// <summary>Apart from its only caller, whose every call would pay for the closure.</summary>
+    private void Settle(ulong term) => OnCore(core =>
+    {
+        if (core.Term == term)
+        {
+            _settledTerm = term;
+            UpdateLoneLeader();
+        }
+    });
 
     void IApplyOutputs.AtBoundary(ulong index, ulong term)
     {

@@ -59,11 +59,6 @@ public sealed partial class RaftCore
                 $"the log ends at {_log.LastIndex}, but {hard.Commit} is committed and {restored.Applied} applied");
         }
 
-        if (hard.Term < _log.LastTerm)
-        {
-            throw new InvalidDataException($"the log's last term is {_log.LastTerm}, the recorded term {hard.Term}");
-        }
-
         if (!restored.ConfState.IsValid)
         {
             throw new InvalidDataException($"unusable configuration: {restored.ConfState}");
@@ -71,13 +66,21 @@ public sealed partial class RaftCore
 
         _term = hard.Term;
         _vote = hard.Vote;
+        if (_term < _log.LastTerm)
+        {
+            // The power went while entries of a new term and the term itself were written: the entries came through. That
+            // term has its leader; no vote of this member's can have been sent in it, and none is given.
+            _term = _log.LastTerm;
+            _vote = Id;
+        }
+
         _log.CommitTo(commit);
         _snapshot = restored.Snapshot;
         _diskLast = _log.LastIndex;
         _writeFrom = _log.LastIndex + 1;
-        _toldHardState = new HardState(_term, _vote, _log.Committed);
-        _durableTerm = _term;
-        _durableVote = _vote;
+        _toldHardState = new HardState(hard.Term, hard.Vote, _log.Committed);
+        _durableTerm = hard.Term;
+        _durableVote = hard.Vote;
         _members.Switch(restored.ConfState, _log.LastIndex + 1);
         _toldTerm = _term;
         ResetElectionTimeout();

@@ -25,7 +25,7 @@ internal sealed class Probe
             restored.Append(Entry(term, ++index));
         }
 
-        restored.HardState = hard with { Term = Math.Max(hard.Term, terms is { Length: > 0 } ? terms[^1] : 0) };
+        restored.HardState = hard.Term == 0 && terms is { Length: > 0 } ? hard with { Term = terms[^1] } : hard;
         Core = new RaftCore(config, restored);
     }
 

@@ -176,6 +176,18 @@ public sealed class ElectionTests
     }
 
     [Fact]
+    public void Entries_of_a_term_that_was_lost_beside_them_raise_the_term_and_its_vote_is_spent()
+    {
+        // The power went inside the group that held both; seed 304 of the simulation.
+        var probe = new Probe(1, Three, terms: [4, 5], hard: new HardState(4, 3, 1));
+
+        Assert.Equal(5UL, probe.Core.Term);
+        probe.Step(new Message { Type = MessageType.Vote, From = 2, Term = 5, Index = 9, LogTerm = 5 });
+        Assert.True(Assert.Single(probe.Run()).Reject);
+        Assert.Equal((5UL, 1UL), (probe.HardState!.Value.Term, probe.HardState!.Value.Vote));
+    }
+
+    [Fact]
     public void PreVote_is_granted_without_a_promise()
     {
         var probe = new Probe(1, Three, configure: c => c with { PreVote = true });

@@ -102,7 +102,7 @@ public sealed class MixedClusterTests(ITestOutputHelper output)
                     writes.WaitForMore(100);
                 }
 
-                group.SameHash();
+                group.SameHashUnderLoad();
             }
 
             await EndAsync(group, writes);
@@ -129,7 +129,7 @@ public sealed class MixedClusterTests(ITestOutputHelper output)
                 }
 
                 writes.WaitForMore(100);
-                group.SameHash();
+                group.SameHashUnderLoad();
             }
 
             await EndAsync(group, writes);

@@ -47,7 +47,8 @@ internal sealed class Caller(string url, TimeSpan patience) : IAsyncDisposable
 
     public Task<StatusResponse> StatusAsync() => CallAsync("Maintenance/Status", new StatusRequest(), StatusResponse.Parser);
 
-    public Task<HashKVResponse> HashKvAsync() => CallAsync("Maintenance/HashKV", new HashKVRequest(), HashKVResponse.Parser);
+    public Task<HashKVResponse> HashKvAsync(long revision = 0) =>
+        CallAsync("Maintenance/HashKV", new HashKVRequest { Revision = revision }, HashKVResponse.Parser);
 
     public Task<MoveLeaderResponse> MoveLeaderAsync(ulong target) => CallAsync(
         "Maintenance/MoveLeader", new MoveLeaderRequest { TargetID = target }, MoveLeaderResponse.Parser);

@@ -208,11 +208,24 @@ internal sealed class MemberGroup : IDisposable
     {
         string[] names = RunningNames();
         (uint, long, long)?[] hashes = Eventually(
-            () => names.Select(TryHash).ToArray(),
+            () => names.Select(n => TryHash(n)).ToArray(),
             all => all.All(h => h is not null && h == all[0]),
             "the members have equal hashes",
             all => string.Join("; ", names.Zip(all)));
         return hashes[0]!.Value;
+    }
+
+    /// <summary>The same while writes go on: the hash is that of a revision which one of them has reached.</summary>
+    public void SameHashUnderLoad()
+    {
+        string[] names = RunningNames();
+        long revision = Eventually(
+            () => names.Max(n => TryHash(n)?.Revision ?? 0), r => r > 0, "a member tells its revision");
+        Eventually(
+            () => names.Select(n => TryHash(n, revision)?.Hash).ToArray(),
+            all => all.All(h => h is not null && h == all[0]),
+            $"the members have equal hashes at {revision}",
+            all => string.Join("; ", names.Zip(all)));
     }
 
     /// <summary>Nobody has said that it panics or finds data damaged, and who runs should run.</summary>
@@ -292,7 +305,8 @@ internal sealed class MemberGroup : IDisposable
         }
     }
 
-    private (uint, long, long)? TryHash(string name) => Try(name, c => c.HashKvAsync()) is { } answer
+    private (uint Hash, long Revision, long CompactRevision)? TryHash(string name, long revision = 0) =>
+        Try(name, c => c.HashKvAsync(revision)) is { } answer
         ? (answer.Hash, answer.Header.Revision, answer.CompactRevision)
         : null;
 

@@ -69,55 +69,37 @@ internal sealed class KvProxy(Upstream upstream, KeyNamespace keys, ProxyFigures
         }
     }
 
-    private async ValueTask PutAsync(ServerCall call)
-    {
-        await call.ReadMessageAsync().ConfigureAwait(false);
-        PutRequest request = PutRequest.Parser.Read(call);
-        keys.Apply(request);
-        try
-        {
-            PutResponse answer = await WriteAsync<PutResponse>(call, request).ConfigureAwait(false);
-            keys.Strip(answer);
-            Answer(call, answer);
-        }
-        finally
-        {
-            // Also when it failed: it may have been applied.
-            _cache.Invalidate(request.Key, ByteString.Empty);
-        }
-    }
+    private ValueTask PutAsync(ServerCall call) => ChangeAsync<PutRequest, PutResponse>(
+        call, PutRequest.Parser, keys.Apply, keys.Strip, request => _cache.Invalidate(request.Key, ByteString.Empty));
 
-    private async ValueTask DeleteAsync(ServerCall call)
-    {
-        await call.ReadMessageAsync().ConfigureAwait(false);
-        DeleteRangeRequest request = DeleteRangeRequest.Parser.Read(call);
-        keys.Apply(request);
-        try
-        {
-            DeleteRangeResponse answer = await WriteAsync<DeleteRangeResponse>(call, request).ConfigureAwait(false);
-            keys.Strip(answer);
-            Answer(call, answer);
-        }
-        finally
-        {
-            _cache.Invalidate(request.Key, request.RangeEnd);
-        }
-    }
+    private ValueTask DeleteAsync(ServerCall call) => ChangeAsync<DeleteRangeRequest, DeleteRangeResponse>(
+        call, DeleteRangeRequest.Parser, keys.Apply, keys.Strip, request => _cache.Invalidate(request.Key, request.RangeEnd));
 
-    private async ValueTask TxnAsync(ServerCall call)
+    private ValueTask TxnAsync(ServerCall call) =>
+        ChangeAsync<TxnRequest, TxnResponse>(call, TxnRequest.Parser, keys.Apply, keys.Strip, Invalidate);
+
+    /// <summary>A call that writes: what it touches is forgotten, also when it failed, since it may have been applied.</summary>
+    private async ValueTask ChangeAsync<TRequest, TResponse>(
+        ServerCall call,
+        MessageParser<TRequest> parser,
+        Action<TRequest> apply,
+        Action<TResponse> strip,
+        Action<TRequest> invalidate)
+        where TRequest : IMessage<TRequest>
+        where TResponse : IMessage<TResponse>, new()
     {
         await call.ReadMessageAsync().ConfigureAwait(false);
-        TxnRequest request = TxnRequest.Parser.Read(call);
-        keys.Apply(request);
+        TRequest request = parser.Read(call);
+        apply(request);
         try
         {
-            TxnResponse answer = await WriteAsync<TxnResponse>(call, request).ConfigureAwait(false);
-            keys.Strip(answer);
+            TResponse answer = await WriteAsync<TResponse>(call, request).ConfigureAwait(false);
+            strip(answer);
             Answer(call, answer);
         }
         finally
         {
-            Invalidate(request);
+            invalidate(request);
         }
     }
 

@@ -16,6 +16,12 @@ public sealed class InteropFactAttribute : FactAttribute
     }
 }
 
+/// <summary>A theory of the same kind.</summary>
+public sealed class InteropTheoryAttribute : TheoryAttribute
+{
+    public InteropTheoryAttribute() => Skip = new InteropFactAttribute().Skip;
+}
+
 /// <summary>A single-member etcd, real or ours, on 127.0.0.1 with its data in a temporary directory.</summary>
 public sealed class EtcdProcess : IDisposable
 {

@@ -15,6 +15,7 @@ internal static class CommandTree
             },
         ],
     }.Add(
+        BackupCommand.New(),
         CheckCommands.New(),
         Completion.New(),
         MaintenanceCommands.Defrag(),

@@ -3,13 +3,15 @@ using Perf.Engine.Transactions;
 using Perf.Etcdutl.CommandLine;
 using Perf.Etcdutl.Files;
 using Perf.Store.Backend;
+using Perf.Store.Commands;
 using Perf.Store.Membership;
 
 namespace Perf.Etcdutl.Commands;
 
 /// <summary>
 /// migrate: sets what a data directory says of the version that wrote it. 3.5 keeps no such record; since 3.6 it is
-/// storageVersion in bucket meta, and a server refuses a directory of a newer minor version.
+/// storageVersion in bucket meta, and a server refuses a directory of a newer minor version. On the way back the log is
+/// read as well: it must not hold what the older version does not understand.
 /// </summary>
 internal static class MigrateCommand
 {
@@ -47,9 +49,19 @@ internal static class MigrateCommand
             return;
         }
 
+        string trouble = "";
         if (target > Newest || current > Newest)
         {
-            string trouble = $"cannot migrate from {Show(current)} to {Show(target)}: newer than {Show(Newest)}";
+            trouble = $"cannot create migration plan: version \"{(target > Newest ? target : current)}\" is not supported";
+        }
+        else if (target < current && NeededBy(run["data-dir"].Text) is { } needed && target < needed)
+        {
+            trouble = $"cannot downgrade storage, WAL contains newer entries, as the target version ({target}) "
+                + $"is lower than the version ({needed}) detected from WAL logs";
+        }
+
+        if (trouble.Length > 0)
+        {
             if (!run["force"].On)
             {
                 throw new ExitException(ExitCode.Error, trouble);
@@ -71,6 +83,21 @@ internal static class MigrateCommand
         file.Commit(batch);
         file.MakeDurable();
         run.Log("info", "updated storage version", ("new-storage-version", target.ToString()));
+    }
+
+    /// <summary>
+    /// The oldest version that understands the entries of the log behind the newest snapshot; null where any does. etcd
+    /// marks each request with the version that brought it.
+    /// </summary>
+    private static SemanticVersion? NeededBy(string dataDir)
+    {
+        (_, LogEntries log, _) = LogReading.FromNewestSnapshot(Utl.Disk, dataDir, Paths.Wal(dataDir));
+        return log.All.Select(LogRequest.Of).Max(request => request?.Field switch
+        {
+            InternalField.DowngradeVersionTest => FirstRecorded,
+            InternalField.ClusterVersionSet or InternalField.ClusterMemberAttrSet or InternalField.DowngradeInfoSet => Oldest,
+            _ => (SemanticVersion?)null,
+        });
     }
 
     private static SemanticVersion Parse(string text)

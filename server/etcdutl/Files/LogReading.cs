@@ -1,5 +1,6 @@
 using Perf.Engine.IO;
 using Perf.Engine.Wal;
+using Perf.Raft;
 
 namespace Perf.Etcdutl.Files;
 
@@ -8,6 +9,21 @@ namespace Perf.Etcdutl.Files;
 /// </summary>
 internal static class LogReading
 {
+    /// <summary>
+    /// What a start would read: the newest snapshot that the log vouches for, null where there is none, and the entries
+    /// behind it; and whose log it is. Throws <see cref="Engine.CorruptionException"/>.
+    /// </summary>
+    public static (Snapshot? Snapshot, LogEntries Entries, (ulong Node, ulong Cluster) Ids) FromNewestSnapshot(
+        IDisk disk, string dataDir, string walDir)
+    {
+        Snapshot? snapshot = NewestSnapshot.Find(disk, Paths.Snap(dataDir), WalLog.ValidSnapshots(disk, walDir));
+        SnapshotMetadata start = snapshot?.Metadata ?? SnapshotMetadata.None;
+        var entries = new LogEntries(walDir);
+        (ulong node, ulong cluster, _, _) = Read(
+            disk, walDir, Paths.WalMark(dataDir), new WalSnapshot(start.Index, start.Term, default), entries);
+        return (snapshot, entries, (node, cluster));
+    }
+
     /// <summary>
     /// Throws <see cref="Engine.CorruptionException"/> with the place in the original. Returns node id, cluster id,
     /// last index, and whether a torn tail was cut off.

@@ -30,6 +30,9 @@ internal sealed class StartState
 /// <summary>Makes a new member's log, or reads an old one back.</summary>
 internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 {
+    /// <summary>What etcd gives a member that has to add itself; the operator updates it.</summary>
+    private static readonly string[] _placeholderPeerUrls = ["http://localhost:2380", "http://localhost:7001"];
+
     /// <summary>Nominal size of the log's files; small ones are for the simulation.</summary>
     public long SegmentBytes { get; init; } = new WalOptions().SegmentBytes;
 
@@ -128,8 +131,8 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
     }
 
     /// <summary>
-    /// --force-new-cluster: what is not committed is dropped, and everybody else is removed by entries that count as
-    /// committed, the way etcd does it. The data stays.
+    /// --force-new-cluster: what is not committed is dropped, and by entries that count as committed this member is added
+    /// where the log does not know it and everybody else is removed, the way etcd does it. The data stays.
     /// </summary>
     private void BecomeAlone(WalLog wal, RestoredState raft, Replay replay, Raft.ConfState atStart)
     {
@@ -158,12 +161,19 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
             }
         }
 
+        var changes = new List<Store.Membership.ConfChange>();
+        if (!ids.Contains(wal.NodeId))
+        {
+            // The log of a backup knows a placeholder alone. First, so that there is a member at every moment.
+            changes.Add(Store.Membership.ConfChange.Add(0, new Member { Id = wal.NodeId, PeerUrls = _placeholderPeerUrls }));
+        }
+
+        changes.AddRange(ids.Where(id => id != wal.NodeId).Select(id => Store.Membership.ConfChange.Remove(0, id)));
         var memory = new EntryMemory();
         ulong last = hard.Commit;
-        foreach (ulong id in ids.Where(id => id != wal.NodeId))
+        foreach (Store.Membership.ConfChange change in changes)
         {
-            Entry entry = Encode(
-                memory, hard.Term, ++last, EntryType.ConfChange, Store.Membership.ConfChange.Remove(0, id).Encode());
+            Entry entry = Encode(memory, hard.Term, ++last, EntryType.ConfChange, change.Encode());
             wal.AppendEntry(entry.Index, entry.Encoded.Span);
             raft.Append(entry);
             entry.Lease?.Release();

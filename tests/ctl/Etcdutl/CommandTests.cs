@@ -1,7 +1,11 @@
 using System.Security.Cryptography;
 using Perf.Engine.IO;
 using Perf.Engine.Transactions;
+using Perf.Engine.Wal;
+using Perf.Etcdutl.Files;
+using Perf.Raft;
 using Perf.Store.Backend;
+using Perf.Store.Commands;
 using Xunit;
 
 namespace Perf.Ctl.Tests.Etcdutl;
@@ -34,6 +38,8 @@ public sealed class CommandTests
     [InlineData(1, "couldn't find local name \"m9\" in the initial cluster configuration", "snapshot", "restore", "f", "--data-dir", "/nowhere/d", "--name", "m9")]
     [InlineData(1, "Failed to defragment etcd data[/nowhere] (stat /nowhere/member/snap/db: no such file or directory)", "defrag", "--data-dir", "/nowhere")]
     [InlineData(128, "In order to download snapshot use: `etcdctl snapshot save ...`", "snapshot", "save", "f")]
+    [InlineData(1, "required flag(s) \"data-dir\", \"backup-dir\" not set", "backup")]
+    [InlineData(1, "stat /nowhere/member/snap/db: no such file or directory", "backup", "--data-dir", "/nowhere", "--backup-dir", "/nowhere2")]
     [InlineData(128, "wrong target version format, expected \"X.Y\", got \"3\"", "migrate", "--data-dir", "d", "--target-version", "3")]
     [InlineData(128, "target version \"3.4\" not supported. Minimal \"3.5\"", "migrate", "--data-dir", "d", "--target-version", "3.4")]
     public void What_is_wrong_is_said(int code, string text, params string[] arguments)
@@ -198,6 +204,48 @@ public sealed class CommandTests
         Assert.Contains("up-to-date", Migrate("3.5").Error);
 
         Outcome Migrate(string version) => RealTools.Utl("migrate", "--data-dir", target, "--target-version", version);
+    }
+
+    [Fact]
+    public void Migrate_does_not_go_back_over_entries_that_the_older_version_does_not_know()
+    {
+        using var scratch = new Scratch();
+        string saved = scratch["saved.db"];
+        Make(saved, hasHash: true);
+        string target = scratch["target"];
+        RealTools.UtlOk("snapshot", "restore", saved, "--data-dir", target);
+        RealTools.UtlOk("migrate", "--data-dir", target, "--target-version", "3.6");
+        Append(target, index: 2, InternalField.ClusterVersionSet);
+        RealTools.UtlOk("migrate", "--data-dir", target, "--target-version", "3.5");
+        RealTools.UtlOk("migrate", "--data-dir", target, "--target-version", "3.6");
+
+        Append(target, index: 3, InternalField.DowngradeVersionTest);
+        Outcome refused = RealTools.Utl("migrate", "--data-dir", target, "--target-version", "3.5");
+        Assert.Equal(1, refused.Code);
+        Assert.Contains(
+            "Error: cannot downgrade storage, WAL contains newer entries, as the target version (3.5.0) is lower than the "
+            + "version (3.6.0) detected from WAL logs", refused.Error);
+        Assert.Contains("up-to-date", RealTools.Utl("migrate", "--data-dir", target, "--target-version", "3.6").Error);
+
+        Outcome forced = RealTools.Utl("migrate", "--data-dir", target, "--target-version", "3.5", "--force");
+        Assert.Equal(0, forced.Code);
+        Assert.Contains("trying with force", forced.Error);
+        Assert.Contains("up-to-date", RealTools.Utl("migrate", "--data-dir", target, "--target-version", "3.5").Error);
+    }
+
+    /// <summary>Adds an entry with an empty request of some kind to the log of a restored member.</summary>
+    private static void Append(string dataDir, ulong index, int field)
+    {
+        string walDir = Path.Combine(dataDir, "member", "wal");
+        byte[] data = new byte[InternalRequestCodec.PrefixBytes(7, default, 0, field, 0)];
+        InternalRequestCodec.WritePrefix(data, 7, default, 0, field, 0);
+        byte[] encoded = new byte[EntryCodec.Bytes(1, index, data.Length)];
+        EntryCodec.Write(encoded, EntryType.Normal, 1, index, data, hasData: true, lease: null);
+        using WalLog log = WalLog.Open(
+            FileDisk.Instance, walDir, new WalSnapshot(1, 1, default), new WalOptions { ZeroFill = false }, new LogEntries(walDir));
+        log.AppendEntry(index, encoded);
+        log.AppendHardState(1, 0, index);
+        log.Sync();
     }
 
     /// <summary>A saved snapshot with revisions 2 to 101 of some keys, 2 KB each.</summary>

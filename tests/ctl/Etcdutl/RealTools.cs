@@ -25,13 +25,27 @@ internal static class RealTools
     }
 
     /// <summary>Debian's etcdctl, which must succeed; returns its output.</summary>
-    public static string Ctl(string endpoint, params string[] arguments)
+    public static string Ctl(string endpoint, params string[] arguments) => Run("3", endpoint, arguments);
+
+    /// <summary>The same with the v2 API.</summary>
+    public static string V2(string endpoint, params string[] arguments) => Run("2", endpoint, arguments);
+
+    /// <summary>All keys and values and the header's revision, without what names the cluster.</summary>
+    public static string Contents(string endpoint)
+    {
+        string json = Ctl(endpoint, "get", "", "--prefix", "-w", "json");
+        using var document = System.Text.Json.JsonDocument.Parse(json);
+        return document.RootElement.GetProperty("header").GetProperty("revision") + " "
+            + document.RootElement.GetProperty("kvs");
+    }
+
+    private static string Run(string api, string endpoint, string[] arguments)
     {
         var start = new ProcessStartInfo(EtcdProcess.Etcdctl)
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            Environment = { ["ETCDCTL_API"] = "3", ["ETCDCTL_ENDPOINTS"] = endpoint },
+            Environment = { ["ETCDCTL_API"] = api, ["ETCDCTL_ENDPOINTS"] = endpoint },
         };
         foreach (string argument in arguments)
         {
@@ -44,15 +58,6 @@ internal static class RealTools
         process.WaitForExit();
         Assert.True(process.ExitCode == 0, $"etcdctl {string.Join(' ', arguments)}: {output}{error.Result}");
         return output;
-    }
-
-    /// <summary>All keys and values and the header's revision, without what names the cluster.</summary>
-    public static string Contents(string endpoint)
-    {
-        string json = Ctl(endpoint, "get", "", "--prefix", "-w", "json");
-        using var document = System.Text.Json.JsonDocument.Parse(json);
-        return document.RootElement.GetProperty("header").GetProperty("revision") + " "
-            + document.RootElement.GetProperty("kvs");
     }
 }
 

@@ -7,6 +7,7 @@ using Xunit;
 namespace Perf.Cluster.Tests;
 
 /// <summary>What the program does with flags, requests and directories that are not right.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class BadInputTests
 {
     private const int Port = 31750;

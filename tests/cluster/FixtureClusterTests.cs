@@ -18,6 +18,7 @@ public sealed class FixtureTheoryAttribute : TheoryAttribute
 }
 
 /// <summary>Three directories that a cluster of etcd 3.4, 3.5 or 3.6 wrote and kill -9 left, served by three of ours.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class FixtureClusterTests
 {
     private const int Port = 31760;

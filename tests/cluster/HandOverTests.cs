@@ -6,6 +6,7 @@ using Xunit;
 namespace Perf.Cluster.Tests;
 
 /// <summary>One data directory, served in turns by a real etcd and by ours.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class HandOverTests
 {
     private const int Port = 31710;

@@ -6,6 +6,7 @@ using Xunit;
 namespace Perf.Cluster.Tests;
 
 /// <summary>kill -9 at any moment.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class KillTests
 {
     private const int Port = 31730;

@@ -4,6 +4,7 @@ using Xunit;
 namespace Perf.Cluster.Tests;
 
 /// <summary>A real file system that loses what was not synced, under a running server.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class PowerLossTests
 {
     private const int Port = 31740;

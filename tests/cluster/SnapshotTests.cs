@@ -5,6 +5,7 @@ using Xunit;
 namespace Perf.Cluster.Tests;
 
 /// <summary>Snapshots by the real etcdctl: of ours, for ours.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class SnapshotTests
 {
     private const int Port = 31720;

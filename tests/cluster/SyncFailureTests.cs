@@ -4,6 +4,7 @@ using Xunit;
 namespace Perf.Cluster.Tests;
 
 /// <summary>A disk that no longer takes what is written to it, under the real program.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class SyncFailureTests
 {
     private const int Port = 31770;

@@ -10,6 +10,7 @@ namespace Perf.Cluster.Tests;
 /// The well-known introduction to etcdctl, command by command, by Debian's etcdctl against our server with its default
 /// settings (its ports apart). What is expected is what 3.4.23 prints.
 /// </summary>
+[Collection(SingleMembers.Name)]
 public sealed class WalkThroughTests
 {
     private const int Port = 31700;

@@ -7,6 +7,7 @@ namespace Perf.Cluster.Tests.Security;
 /// Debian's etcdctl says the same words to its own server and to ours, and gets the same answers: user, role and auth
 /// commands, and what they mean to keys (SURFACE 1.11, 6.4).
 /// </summary>
+[Collection(SingleMembers.Name)]
 public sealed class AuthCommandTests
 {
     private const int Port = 31820;

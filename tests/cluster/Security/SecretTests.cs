@@ -5,6 +5,7 @@ using Xunit;
 namespace Perf.Cluster.Tests.Security;
 
 /// <summary>A password is nowhere but in its owner's memory (CVE-2021-28235).</summary>
+[Collection(SingleMembers.Name)]
 public sealed class SecretTests
 {
     private const int Port = 31824;

@@ -9,6 +9,7 @@ using Xunit;
 namespace Perf.Cluster.Tests.Security;
 
 /// <summary>A server under TLS as its clients see it: the real etcdctl with every kind of certificate.</summary>
+[Collection(SingleMembers.Name)]
 public sealed class TlsTests : IDisposable
 {
     private const int Port = 31830;

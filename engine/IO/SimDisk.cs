@@ -72,11 +72,23 @@ public sealed class SimDisk : IDisk
     /// The disk as a power failure leaves it: synced bytes, plus for each unsynced write an arbitrary subset of its
     /// 512-byte sectors, in any order; lengths and directory entries likewise. This disk itself stays as it is.
     /// </summary>
-    public SimDisk CrashCopy(ulong seed)
+    public SimDisk CrashCopy(ulong seed) => CrashCopy(new SimLuck(seed));
+
+    /// <summary>The same for each outcome there can be, until the caller has had enough of them.</summary>
+    public IEnumerable<SimDisk> CrashCopies()
+    {
+        var outcomes = new SimOutcomes();
+        do
+        {
+            yield return CrashCopy(new SimLuck(outcomes));
+        }
+        while (outcomes.Advance());
+    }
+
+    private SimDisk CrashCopy(SimLuck luck)
     {
         lock (_lock)
         {
-            var luck = new SimLuck(seed);
             var copy = new SimDisk();
             var files = new Dictionary<SimFile, SimFile>(ReferenceEqualityComparer.Instance);
             var names = new Dictionary<SimDirectory, SortedDictionary<string, object>>(ReferenceEqualityComparer.Instance);

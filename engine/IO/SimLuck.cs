@@ -7,6 +7,7 @@ namespace Perf.Engine.IO;
 internal sealed class SimLuck
 {
     private readonly int _keptPercent;
+    private readonly SimOutcomes? _outcomes;
     private ulong _state;
 
     public SimLuck(ulong seed)
@@ -16,9 +17,15 @@ internal sealed class SimLuck
         _keptPercent = moods[Below(moods.Length)];
     }
 
-    public int Below(int bound) => (int)(Next() % (ulong)bound);
+    /// <summary>No luck at all: one outcome after the other.</summary>
+    public SimLuck(SimOutcomes outcomes)
+    {
+        _outcomes = outcomes;
+    }
 
-    public bool Keeps() => Below(100) < _keptPercent;
+    public int Below(int bound) => _outcomes?.Choose(bound) ?? (int)(Next() % (ulong)bound);
+
+    public bool Keeps() => _outcomes is null ? Below(100) < _keptPercent : _outcomes.Choose(2) == 1;
 
     private ulong Next()
     {

@@ -36,7 +36,7 @@ internal static class ConfigFile
         {
             throw new ConfigException($"error converting YAML to JSON: yaml: line {e.Start.Line}: {e.Message}");
         }
-        catch (InvalidOperationException e)
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
         {
             // How the reader refuses some documents that it has lost its place in.
             throw new ConfigException($"error converting YAML to JSON: yaml: {e.Message}");

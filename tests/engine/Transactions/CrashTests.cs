@@ -133,7 +133,7 @@ public class CrashTests
     /// Commits until the disk stops it. Entry n of the history is the contents after txid n + 1 (a new file has
     /// txid 1); durable is the last txid the data file called durable.
     /// </summary>
-    private static List<Model> Run(SimDisk disk, int seed, bool twoSync, out ulong durable)
+    internal static List<Model> Run(SimDisk disk, int seed, bool twoSync, out ulong durable, int rounds = Rounds, int changes = 25)
     {
         var random = new Random(seed);
         var history = new List<Model> { new() };
@@ -144,11 +144,11 @@ public class CrashTests
         {
             file = TestFile.Open(disk, 1024, twoSync);
             durable = 1;
-            for (int round = 0; round < Rounds; round++)
+            for (int round = 0; round < rounds; round++)
             {
                 Model next = history[^1].Copy();
                 batch.Clear();
-                next.RandomBatch(random, batch, 25);
+                next.RandomBatch(random, batch, changes);
                 batch.RelocateTailPagesMax = round % 4 == 3 ? 10 : 0;
                 history.Add(next);
                 try
@@ -183,7 +183,7 @@ public class CrashTests
         return history;
     }
 
-    private static void RequireWholeCommit(SimDisk disk, List<Model> history, ulong durable, bool twoSync, string what)
+    internal static void RequireWholeCommit(SimDisk disk, List<Model> history, ulong durable, bool twoSync, string what)
     {
         DataFile file;
         try

@@ -16,7 +16,7 @@ public sealed class WalCrashTests
     {
         for (long call = 1; ; call++)
         {
-            (SimDisk disk, WalDriver? driver, bool finished) = LiveUntil(call, SimFailure.PowerOff);
+            (SimDisk disk, WalDriver? driver, bool finished) = LiveUntil(call, SimFailure.PowerOff, WholeLife);
             for (ulong seed = 0; seed < 6; seed++)
             {
                 CheckReopens(disk.CrashCopy(seed * 1000 + (ulong)call), driver, $"call {call}, seed {seed}");
@@ -33,10 +33,10 @@ public sealed class WalCrashTests
     [Fact]
     public void A_second_power_failure_during_the_restart_loses_nothing_either()
     {
-        (SimDisk whole, _, _) = LiveUntil(long.MaxValue, SimFailure.PowerOff);
+        (SimDisk whole, _, _) = LiveUntil(long.MaxValue, SimFailure.PowerOff, WholeLife);
         for (long call = 3; call < whole.Calls; call += 7)
         {
-            (SimDisk disk, WalDriver? driver, _) = LiveUntil(call, SimFailure.PowerOff);
+            (SimDisk disk, WalDriver? driver, _) = LiveUntil(call, SimFailure.PowerOff, WholeLife);
             if (driver is null)
             {
                 continue;
@@ -67,7 +67,7 @@ public sealed class WalCrashTests
     {
         for (long call = 1; ; call++)
         {
-            (SimDisk disk, WalDriver? driver, bool finished) = LiveUntil(call, failure);
+            (SimDisk disk, WalDriver? driver, bool finished) = LiveUntil(call, failure, WholeLife);
             for (ulong seed = 0; seed < 2; seed++)
             {
                 CheckReopens(disk.CrashCopy(seed * 1000 + (ulong)call), driver, $"call {call}, seed {seed}");
@@ -118,7 +118,8 @@ public sealed class WalCrashTests
     }
 
     /// <summary>The life; stops where the disk fails. The driver is null when creation did not come to its end.</summary>
-    private static (SimDisk Disk, WalDriver? Driver, bool Finished) LiveUntil(long call, SimFailure failure)
+    internal static (SimDisk Disk, WalDriver? Driver, bool Finished) LiveUntil(
+        long call, SimFailure failure, Action<WalDriver> life)
     {
         SimDisk disk = WalSamples.NewDisk();
         disk.FailAt(disk.Calls + call, failure);
@@ -127,35 +128,7 @@ public sealed class WalCrashTests
         {
             WalLog log = WalLog.Create(disk, WalSamples.Directory, WalSamples.NodeId, WalSamples.ClusterId, WalSamples.Small);
             driver = new WalDriver(log);
-            driver.State(1, 1, 0);
-            driver.Entry(1, 1, 30);
-            driver.Sync();
-            driver.Entry(1, 2, 700);
-            driver.Entry(1, 3, 600);
-            driver.State(1, 1, 1);
-            driver.Log.Flush();
-            driver.Entry(1, 4, 1100);
-            driver.Sync();
-            driver.Entry(2, 3, 500);
-            driver.Entry(2, 4, 10);
-            driver.State(2, 1, 3);
-            driver.Sync();
-            driver.Log.PrepareNextSegment();
-            driver.Entry(2, 5, 900);
-            driver.Cut();
-            driver.Snapshot(3, 2);
-            driver.Sync();
-            driver.Entry(2, 6, 1500);
-            driver.State(2, 1, 6);
-            driver.Sync();
-            driver.Entry(3, 7, 1500);
-            driver.Entry(3, 8, 2500);
-            driver.Cut();
-            driver.Entry(3, 9, 0);
-            driver.Entry(4, 9, 5);
-            driver.Log.Flush();
-            driver.Entry(4, 10, 3000);
-            driver.Sync();
+            life(driver);
             driver.Log.Dispose();
             return (disk, driver, disk.Calls < call);
         }
@@ -171,7 +144,41 @@ public sealed class WalCrashTests
         }
     }
 
-    private static void CheckReopens(SimDisk disk, WalDriver? driver, string where)
+    /// <summary>One of everything.</summary>
+    private static void WholeLife(WalDriver driver)
+    {
+        driver.State(1, 1, 0);
+        driver.Entry(1, 1, 30);
+        driver.Sync();
+        driver.Entry(1, 2, 700);
+        driver.Entry(1, 3, 600);
+        driver.State(1, 1, 1);
+        driver.Log.Flush();
+        driver.Entry(1, 4, 1100);
+        driver.Sync();
+        driver.Entry(2, 3, 500);
+        driver.Entry(2, 4, 10);
+        driver.State(2, 1, 3);
+        driver.Sync();
+        driver.Log.PrepareNextSegment();
+        driver.Entry(2, 5, 900);
+        driver.Cut();
+        driver.Snapshot(3, 2);
+        driver.Sync();
+        driver.Entry(2, 6, 1500);
+        driver.State(2, 1, 6);
+        driver.Sync();
+        driver.Entry(3, 7, 1500);
+        driver.Entry(3, 8, 2500);
+        driver.Cut();
+        driver.Entry(3, 9, 0);
+        driver.Entry(4, 9, 5);
+        driver.Log.Flush();
+        driver.Entry(4, 10, 3000);
+        driver.Sync();
+    }
+
+    internal static void CheckReopens(SimDisk disk, WalDriver? driver, string where)
     {
         var model = new WalModel();
         WalLog log;

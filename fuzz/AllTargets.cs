@@ -11,6 +11,7 @@ internal static class AllTargets
         new EntryTarget(), new MessageTarget(), new SmallCodecTarget(), new MsgAppTarget(),
         new WalTarget(), new DataFileTarget(), new SnapTarget(),
         new V2JsonTarget(), new V2RequestTarget(), new KeyRangeTarget(),
+        new GatewayTarget(), new JwtTarget(), new TxnInputTarget(),
         new FlagsTarget(), new YamlTarget(), new DurationTarget(), new GrpcTextTarget(),
     ];
 }

@@ -8,6 +8,15 @@ internal static class Campaign
     /// <summary>No input of these sizes may keep a reader busy for longer, not even on a loaded machine.</summary>
     private static readonly TimeSpan InputTimeMax = TimeSpan.FromSeconds(10);
 
+    private const int KeptPercent = 2;
+    private const int KeptMax = 64;
+
+    /// <summary>As many of a hundred inputs have to get past the first check, of each target.</summary>
+    private const int EnteredPercentMin = 30;
+
+    /// <summary>Executions after which that is a share and not luck.</summary>
+    private const int ExecutionsMin = 2000;
+
     /// <summary>Inputs run so far, of all targets.</summary>
     public static long Executions { get; private set; }
 
@@ -46,12 +55,15 @@ internal static class Campaign
     private static bool Run(FuzzTarget target, TimeSpan time, int seed, TextWriter output, bool keepsInput)
     {
         List<byte[]> corpus = [.. target.Seeds(), .. Kept(target)];
+        int seeds = corpus.Count;
+        int keptBytesMax = (2 * corpus.Max(c => c.Length)) + 64;
         var mutator = new Mutator(seed);
         var clock = Stopwatch.StartNew();
         long executions = 0;
-        for (; executions < corpus.Count || clock.Elapsed < time; executions++)
+        for (; executions < seeds || clock.Elapsed < time; executions++)
         {
-            byte[] input = executions < corpus.Count ? corpus[(int)executions] : mutator.Mutate(corpus);
+            byte[] input = executions < seeds ? corpus[(int)executions] : target.Change(mutator, corpus);
+            long entered = target.Entered;
             TimeSpan before = clock.Elapsed;
             try
             {
@@ -59,6 +71,19 @@ internal static class Campaign
                 if (clock.Elapsed - before > InputTimeMax)
                 {
                     throw new BrokenException($"took {clock.Elapsed - before}");
+                }
+
+                // What got in is changed further now and then, so that inputs wander away from the first ones.
+                if (executions >= seeds && target.Entered > entered && input.Length <= keptBytesMax && mutator.Chance(KeptPercent))
+                {
+                    if (corpus.Count < seeds + KeptMax)
+                    {
+                        corpus.Add(input);
+                    }
+                    else
+                    {
+                        corpus[seeds + mutator.Below(KeptMax)] = input;
+                    }
                 }
             }
             catch (Exception e)
@@ -79,6 +104,12 @@ internal static class Campaign
         Entered += target.Entered;
         output.WriteLine(
             $"{target.Name,-12} {executions,9} executions, {100.0 * target.Entered / executions,3:0} % past the first check, {executions / Math.Max(0.001, clock.Elapsed.TotalSeconds):0}/s");
+        if (keepsInput && executions >= ExecutionsMin && target.Entered * 100 < executions * EnteredPercentMin)
+        {
+            output.WriteLine($"{target.Name,-12} FAILED: less than {EnteredPercentMin} % got past the first check");
+            return false;
+        }
+
         return true;
     }
 

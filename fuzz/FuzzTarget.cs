@@ -20,6 +20,9 @@ internal abstract class FuzzTarget(string name)
 
     public abstract void Run(ReadOnlySpan<byte> input);
 
+    /// <summary>A new input out of old ones. Who knows the form of the bytes keeps to it most of the time.</summary>
+    public virtual byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Bytes(corpus);
+
     /// <summary>To be called once by a run that is past the first check.</summary>
     protected void Enter() => Entered++;
 

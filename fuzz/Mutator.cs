@@ -1,7 +1,7 @@
 namespace Perf.Fuzz;
 
 /// <summary>Changes inputs: bits, numbers, lengths, pieces moved, doubled and taken from others. By seed alone.</summary>
-internal sealed class Mutator(int seed)
+internal sealed partial class Mutator(int seed)
 {
     private const int BytesMax = 1 << 16;
     private const int StepsMax = 6;
@@ -16,7 +16,8 @@ internal sealed class Mutator(int seed)
 
     private readonly Random _random = new(seed);
 
-    public byte[] Mutate(IReadOnlyList<byte[]> corpus)
+    /// <summary>Changes that know nothing.</summary>
+    public byte[] Bytes(IReadOnlyList<byte[]> corpus)
     {
         byte[] bytes = corpus[_random.Next(corpus.Count)];
         for (int step = _random.Next(1, StepsMax + 1); step > 0; step--)
@@ -26,6 +27,12 @@ internal sealed class Mutator(int seed)
 
         return bytes.Length > BytesMax * 2 ? bytes[..(BytesMax * 2)] : bytes;
     }
+
+    /// <summary>True so many times in a hundred.</summary>
+    public bool Chance(int percent) => _random.Next(100) < percent;
+
+    /// <summary>A number below the bound.</summary>
+    public int Below(int bound) => _random.Next(bound);
 
     private byte[] Step(byte[] bytes, IReadOnlyList<byte[]> corpus)
     {

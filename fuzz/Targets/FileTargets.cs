@@ -201,10 +201,14 @@ internal sealed class SnapTarget() : FuzzTarget("snap")
 
     public override IEnumerable<byte[]> Seeds()
     {
-        var disk = new SimDisk();
-        disk.CreateDirectory("/snap");
-        SnapFile.Write(disk, "/snap", 1, 2, "\u0012\u0008 a snapshot of some length"u8);
-        yield return Files.Read(disk, "/snap/" + SnapshotName.FileName);
+        yield return Make("\u0012\u0008 a snapshot of some length"u8);
+    }
+
+    /// <summary>Half of them with a checksum that is right: what is inside is attacked as well.</summary>
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus)
+    {
+        byte[] changed = mutator.Fields(corpus);
+        return mutator.Chance(50) ? Make(changed) : changed;
     }
 
     public override void Run(ReadOnlySpan<byte> input)
@@ -227,6 +231,14 @@ internal sealed class SnapTarget() : FuzzTarget("snap")
         RequireSame(input[^content.Length..], content, "content");
         Perf.Raft.SnapshotCodec.TryRead(content, out _);
         Require(!IsPlanted || content.Length == 29 || input.Length < 29, "planted");
+    }
+
+    private static byte[] Make(ReadOnlySpan<byte> content)
+    {
+        var disk = new SimDisk();
+        disk.CreateDirectory("/snap");
+        SnapFile.Write(disk, "/snap", 1, 2, content);
+        return Files.Read(disk, "/snap/" + SnapshotName.FileName);
     }
 }
 

@@ -10,6 +10,8 @@ internal sealed class EntryTarget() : FuzzTarget("entry")
     public override IEnumerable<byte[]> Seeds() =>
         [RaftSeeds.Entry(1, 1, "data"), RaftSeeds.Entry(ulong.MaxValue, 1UL << 40, ""), RaftSeeds.Entry(3, 9, null)];
 
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Fields(corpus);
+
     public override void Run(ReadOnlySpan<byte> input)
     {
         if (EntryCodec.TryRead(input.ToArray(), null, out Entry entry) != OperationStatus.Done)
@@ -35,6 +37,8 @@ internal sealed class MessageTarget() : FuzzTarget("message")
     private const int TypeMax = 0x7f;
 
     public override IEnumerable<byte[]> Seeds() => [RaftSeeds.Message(0), RaftSeeds.Message(2), RaftSeeds.Message(3)[..20]];
+
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Fields(corpus);
 
     public override void Run(ReadOnlySpan<byte> input)
     {
@@ -83,6 +87,8 @@ internal sealed class SmallCodecTarget() : FuzzTarget("raftsmall")
         SnapshotCodec.Write(snapshot, whole);
         yield return whole;
     }
+
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Fields(corpus);
 
     public override void Run(ReadOnlySpan<byte> input)
     {

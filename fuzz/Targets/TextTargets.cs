@@ -20,6 +20,8 @@ internal sealed class V2JsonTarget() : FuzzTarget("v2json")
         yield return store.Save();
     }
 
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Json(corpus);
+
     public override void Run(ReadOnlySpan<byte> input)
     {
         var store = new V2Store(TimeProvider.System);
@@ -50,6 +52,8 @@ internal sealed class V2RequestTarget() : FuzzTarget("v2request")
         new V2Request { Id = 7, Method = "PUT", Path = "/0/version", Value = "3.4.0" }.Encode(),
         new V2Request { Id = 1, Method = "DELETE", Path = "/1/a", PrevExist = true, Recursive = true, Expiration = -1 }.Encode(),
     ];
+
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Fields(corpus);
 
     public override void Run(ReadOnlySpan<byte> input)
     {
@@ -135,6 +139,8 @@ internal sealed class FlagsTarget() : FuzzTarget("flags")
         "--initial-cluster\na=http://a:1,b=http://b:2\n--heartbeat-interval=10\n--election-timeout=100\n--log-level=debug"u8.ToArray(),
     ];
 
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus) => mutator.Lines(corpus);
+
     public override void Run(ReadOnlySpan<byte> input)
     {
         string[] arguments = Encoding.UTF8.GetString(input).Split('\n');
@@ -157,12 +163,40 @@ internal sealed class YamlTarget() : FuzzTarget("yaml")
 {
     private static readonly string Folder = Directory.CreateTempSubdirectory("perf-fuzz-").FullName;
 
+    private static readonly (string Name, string Good)[] Settings =
+    [
+        ("name", "m1"), ("name", "\"\\u00e4 b\""), ("data-dir", "/tmp/x"), ("snapshot-count", "10"), ("pre-vote", "true"),
+        ("log-level", "debug"), ("log-outputs", "[stderr, stdout]"), ("quota-backend-bytes", "0x100000"), ("cors", "'*'"),
+        ("heartbeat-interval", "100"), ("max-txn-ops", "128"), ("auto-compaction-mode", "revision"), ("auth-token", "simple"),
+        ("auto-compaction-retention", "\"10\""), ("enable-v2", "!!bool false"), ("experimental-initial-corrupt-check", "false"),
+    ];
+
     public override IEnumerable<byte[]> Seeds() =>
     [
         "name: m1\ndata-dir: /tmp/x\nsnapshot-count: 10\nlisten-client-urls: http://localhost:2379\n"u8.ToArray(),
         "client-transport-security:\n  cert-file: a\n  client-cert-auth: true\nlog-outputs: [stderr, stdout]\n"u8.ToArray(),
         "auto-compaction-mode: periodic\nauto-compaction-retention: \"1h\"\nelection-timeout: 1000 # comment\n"u8.ToArray(),
     ];
+
+    /// <summary>Settings that there are, with good values and bad ones; or lines of such files mixed.</summary>
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus)
+    {
+        if (mutator.Chance(40))
+        {
+            return mutator.Lines(corpus);
+        }
+
+        var text = new StringBuilder();
+        int first = mutator.Below(Settings.Length);
+        for (int count = 1 + mutator.Below(4); count > 0; count--)
+        {
+            (string name, string good) = Settings[(first + count) % Settings.Length];
+            string value = mutator.Chance(85) ? good : Settings[mutator.Below(Settings.Length)].Good;
+            text.Append(name).Append(": ").Append(value).Append(mutator.Chance(20) ? " # " + value : "").Append('\n');
+        }
+
+        return Encoding.UTF8.GetBytes(text.ToString());
+    }
 
     public override void Run(ReadOnlySpan<byte> input)
     {
@@ -184,7 +218,27 @@ internal sealed class YamlTarget() : FuzzTarget("yaml")
 /// <summary>Durations as Go writes them.</summary>
 internal sealed class DurationTarget() : FuzzTarget("duration")
 {
+    private static readonly string[] Units = ["h", "m", "s", "ms", "us", "\u00b5s", "ns"];
+
     public override IEnumerable<byte[]> Seeds() => ["1h2m3.5s"u8.ToArray(), "-10ms"u8.ToArray(), "9223372036s"u8.ToArray(), "1us"u8.ToArray()];
+
+    public override byte[] Change(Mutator mutator, IReadOnlyList<byte[]> corpus)
+    {
+        if (mutator.Chance(50))
+        {
+            return mutator.Bytes(corpus);
+        }
+
+        var text = new StringBuilder(mutator.Chance(20) ? "-" : "");
+        for (int parts = 1 + mutator.Below(4); parts > 0; parts--)
+        {
+            text.Append(mutator.Below(1 << mutator.Below(31)));
+            text.Append(mutator.Chance(30) ? "." + mutator.Below(1 << 20) : "");
+            text.Append(Units[mutator.Below(Units.Length)]);
+        }
+
+        return Encoding.UTF8.GetBytes(text.ToString());
+    }
 
     public override void Run(ReadOnlySpan<byte> input)
     {

@@ -4,8 +4,8 @@ using System.Globalization;
 namespace Perf.Simulation;
 
 /// <summary>
-/// `--seed N [--trace] [--lying-disks]` runs one; `--seeds N [--from M] [--minutes T] [--stop]` many, with figures:
-/// no more than N, no longer than T, and not beyond the first that fails. `--flips N` flips N bits.
+/// `--seed N [--trace] [--lying-disks]` runs one; `--seeds N [--from M] [--minutes T] [--seconds T] [--stop]` many, with
+/// figures: no more than N, no longer than T, and not beyond the first that fails. `--flips N` flips N bits.
 /// </summary>
 internal static class Program
 {
@@ -25,7 +25,7 @@ internal static class Program
             return 0;
         }
 
-        TimeSpan time = TimeSpan.FromMinutes(Option(args, "--minutes") ?? 24 * 60);
+        TimeSpan time = TimeSpan.FromSeconds(Option(args, "--seconds") ?? (60 * (Option(args, "--minutes") ?? 24 * 60)));
         return RunMany(Option(args, "--seeds") ?? 100, Option(args, "--from") ?? 1, time, args.Contains("--stop")) ? 0 : 1;
     }
 

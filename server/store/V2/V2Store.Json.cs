@@ -126,6 +126,11 @@ public sealed partial class V2Store
 
         if (isDirectory)
         {
+            if (children.ValueKind != JsonValueKind.Object)
+            {
+                throw new InvalidDataException($"v2 snapshot: the children of {path} are {children.ValueKind}, expected an object");
+            }
+
             foreach (var child in children.EnumerateObject())
             {
                 string name = GoJson.Name(child);

@@ -174,7 +174,7 @@ internal sealed partial class Mutator
                     }
                     else
                     {
-                        map[name] = Scalar();
+                        map[name] = Scalar(map[name]);
                     }
 
                     return;
@@ -192,7 +192,7 @@ internal sealed partial class Mutator
                     }
                     else
                     {
-                        list[at] = Scalar();
+                        list[at] = Scalar(list[at]);
                     }
 
                     return;
@@ -202,7 +202,22 @@ internal sealed partial class Mutator
         }
     }
 
-    private JsonNode? Scalar() => JsonNode.Parse(Scalars[_random.Next(Scalars.Length)]);
+    /// <summary>Another value; mostly of the same kind, since most readers look at that first.</summary>
+    private JsonNode? Scalar(JsonNode? old)
+    {
+        bool keepsKind = Chance(70);
+        JsonNode? value = null;
+        for (int attempt = 0; attempt < 20; attempt++)
+        {
+            value = JsonNode.Parse(Scalars[_random.Next(Scalars.Length)]);
+            if (!keepsKind || value?.GetValueKind() == old?.GetValueKind())
+            {
+                break;
+            }
+        }
+
+        return value;
+    }
 
     private static bool TryFields(byte[] bytes, out List<Field> fields)
     {

@@ -16,7 +16,7 @@ mkdir -p "$output"
 output=$(cd "$output" && pwd)
 whole=$(awk -v h="$hours" 'BEGIN { printf "%d", h * 3600 }')
 share() { awk -v s="$whole" -v p="$1" 'BEGIN { n = int(s * p / 100); print n < 20 ? 20 : n }'; }
-left() { echo $((whole - SECONDS)); }
+left() { echo $((whole - SECONDS > 20 ? whole - SECONDS : 20)); }
 from=$(cat "$output/next-seed" 2>/dev/null || echo 100000)
 failed=0
 verdicts=()
@@ -65,12 +65,12 @@ ran=$(awk '{ print $3 }' <<<"$totals")
 echo $((from + ${ran:-0})) >"$output/next-seed"
 must "simulation: seeds an hour" $((${ran:-0} * 3600 / seconds)) 500
 must "simulation: answers checked, linearizability among it" "$(grep -oE '[0-9]+ answers checked' <<<"$totals" | cut -d' ' -f1)" \
-  "$(awk -v h="$hours" 'BEGIN { printf "%d", h >= 1 ? 1000000 : h * 1000000 }')"
+  "$(awk -v h="$hours" 'BEGIN { printf "%d", (h >= 1 ? 1 : h) * 1000000 }')"
 
-run flips "$(share 3)" 1 "$simulation" --flips 20000 --from "$from"
+run flips "$(share 3)" 1 "$simulation" --flips "${PERF_FLIPS:-20000}" --from "$from"
 must "bits flipped at rest" "$(grep -oE '^[0-9]+ bits' "$output/flips.log" | cut -d' ' -f1)" 20000
 
-export PERF_CRASH_POINTS=20000 PERF_CRASH_SEED=$from
+export PERF_CRASH_POINTS=${PERF_CRASH_POINTS:-20000} PERF_CRASH_SEED=$from
 run crashes "$(share 7)" 12 dotnet test tests/engine -c Release --no-build --nologo --logger 'console;verbosity=detailed' \
   --filter 'FullyQualifiedName~Crash|FullyQualifiedName~Damage|FullyQualifiedName~Hostile|FullyQualifiedName~LostWrite'
 must "crash points" "$(grep -aoE 'crash matrix.*: [0-9]+ points' "$output/crashes.log" | awk '{ n += $(NF - 1) } END { print n + 0 }')" 20000

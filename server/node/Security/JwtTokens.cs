@@ -178,7 +178,8 @@ internal sealed class JwtTokens : ITokenProvider
 
             return true;
         }
-        catch (Exception e) when (e is ArgumentException or JsonException or FormatException or SecurityTokenException)
+        catch (Exception e) when (
+            e is ArgumentException or JsonException or FormatException or SecurityTokenException or InvalidOperationException)
         {
             _log.Warn("failed to parse a JWT token", ("error", e.GetType().Name));
             return false;

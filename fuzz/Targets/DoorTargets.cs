@@ -50,7 +50,7 @@ internal sealed class GatewayTarget() : FuzzTarget("gateway")
     {
         byte[] body = input.ToArray();
         List<string> values = Values(new MemoryStream(body));
-        RequireEqual(string.Join('|', values), string.Join('|', Values(new Trickle(body))), "values by the byte");
+        RequireEqual(string.Join('|', values), string.Join('|', Values(new Trickle(body))), "values in pieces");
         bool isEntered = false;
         foreach (string value in values)
         {
@@ -99,9 +99,9 @@ internal sealed class GatewayTarget() : FuzzTarget("gateway")
         }
 
         IMessage second = type.Parser.ParseFrom(again.Written);
-        if (IsPlanted && second is PutRequest put)
+        if (IsPlanted && second is PutRequest { Key.IsEmpty: true } put)
         {
-            put.Lease = (int)put.Lease;
+            put.Key = put.Value;
         }
 
         Require(message.Equals(second), $"{message} became {second}");
@@ -129,11 +129,11 @@ internal sealed class GatewayTarget() : FuzzTarget("gateway")
         return values;
     }
 
-    /// <summary>One byte a read.</summary>
+    /// <summary>A few bytes a read.</summary>
     private sealed class Trickle(byte[] bytes) : MemoryStream(bytes)
     {
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-            base.ReadAsync(buffer[..Math.Min(1, buffer.Length)], cancellationToken);
+            base.ReadAsync(buffer[..Math.Min(11, buffer.Length)], cancellationToken);
     }
 }
 

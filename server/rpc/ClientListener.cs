@@ -1,6 +1,7 @@
 using Perf.Grpc;
 using Perf.Node;
 using Perf.Node.Config;
+using Perf.Node.Consensus;
 using Perf.Rpc.Access;
 using Perf.Rpc.Concurrency;
 using Perf.Rpc.Http;
@@ -27,6 +28,7 @@ public sealed class ClientListener : IAsyncDisposable
     public ClientListener(EtcdNode node)
     {
         _node = node;
+        node.Pipeline.CompletionScope = new AnswersTogether();
         var services = new GrpcRouter();
         var admission = new Admission(node);
         var proposals = new Proposals(node, admission);
@@ -146,5 +148,13 @@ public sealed class ClientListener : IAsyncDisposable
         await _server.StopAsync(TimeSpan.FromSeconds(1)).ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
         _tracing?.Dispose();
+    }
+
+    /// <summary>Requests that were applied together are answered together, one piece a connection.</summary>
+    private sealed class AnswersTogether : ICompletionScope
+    {
+        public void Begin() => OutputBatch.Begin();
+
+        public void End() => OutputBatch.End();
     }
 }

@@ -43,7 +43,7 @@ internal sealed class Proposals(EtcdNode node, Admission admission)
             return default;
         }
 
-        return FinishAsync(call, Submit(draft));
+        return FinishAsync(call, Submit(draft, call.IsAlone));
     }
 
     /// <summary>The same for a call without checks of its own.</summary>
@@ -56,11 +56,12 @@ internal sealed class Proposals(EtcdNode node, Admission admission)
             return default;
         }
 
-        return FinishAsync(call, Submit(draft));
+        return FinishAsync(call, Submit(draft, call.IsAlone));
     }
 
     /// <summary>Submits; the caller awaits and disposes.</summary>
-    public PendingRequest Submit(in ProposalDraft draft) => node.Pipeline.Submit(draft, node.ProposalDeadline);
+    public PendingRequest Submit(in ProposalDraft draft, bool isAlone = true) =>
+        node.Pipeline.Submit(draft, node.ProposalDeadline, isAlone: isAlone);
 
     /// <summary>Writes a finished request's answer.</summary>
     public static void Answer(ServerCall call, PendingRequest request)

@@ -1,30 +1,29 @@
 using System.Net;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 
 namespace Perf.Grpc;
 
 /// <summary>The listening server: addresses, TLS, protocols, limits.</summary>
 public sealed class GrpcServer : IAsyncDisposable
 {
-    // Kestrel multiplies the limit by four in an int.
-    private const int StreamsMax = int.MaxValue / 8;
-    private const int Backlog = 1024;
     private static readonly TimeSpan IdleTimeoutMax = TimeSpan.FromDays(365);
 
     private readonly GrpcServerOptions _options;
     private readonly GrpcApplication _application;
     private readonly ConnectionGate _gate = new();
     private readonly List<Listener> _listeners = [];
-    private readonly KestrelParts _kestrel;
+    private readonly KestrelServer _kestrel;
     private bool _stopped;
 
     public GrpcServer(GrpcServerOptions options, GrpcRouter router)
     {
         _options = options;
         _application = new GrpcApplication(router, options);
-        _kestrel = new KestrelParts(_gate, Configure, Configure);
+        var kestrel = new KestrelServerOptions();
+        Configure(kestrel);
+        _kestrel = new KestrelServer(Options.Create(kestrel), _gate, NullLoggerFactory.Instance);
     }
 
     /// <summary>The bound addresses in the order of the options; after <see cref="StartAsync"/>.</summary>
@@ -47,16 +46,16 @@ public sealed class GrpcServer : IAsyncDisposable
                     throw new FormatException($"{endpoint.Url}: TLS options {(tls ? "are missing" : "without a TLS address")}");
                 }
 
-                IConnectionListener sockets = await _kestrel.Sockets.BindAsync(address, cancellation);
-                _listeners.Add(new Listener(endpoint, _options, sockets, _gate, endpoint.IsUnlimited ? null : places));
+                _listeners.Add(new Listener(
+                    endpoint, _options, ListenSocket.Listen(address, _options), _application, _gate, endpoint.IsUnlimited ? null : places));
             }
 
-            await _kestrel.Server.StartAsync(_application, cancellation);
+            await _kestrel.StartAsync(_application, cancellation);
         }
         catch (Exception e)
         {
             await StopAsync(TimeSpan.Zero);
-            if (e is System.Net.Sockets.SocketException or AddressInUseException)
+            if (e is System.Net.Sockets.SocketException)
             {
                 throw new IOException(e.Message, e);
             }
@@ -88,23 +87,17 @@ public sealed class GrpcServer : IAsyncDisposable
         }
 
         using var patience = new CancellationTokenSource(grace);
-        await _kestrel.Server.StopAsync(patience.Token);
+        Task http1 = _kestrel.StopAsync(patience.Token);
         foreach (Listener listener in _listeners)
         {
-            await listener.ReleaseAsync();
+            await listener.LeaveAsync(patience.Token);
         }
 
+        await http1;
         _kestrel.Dispose();
     }
 
     public async ValueTask DisposeAsync() => await StopAsync(TimeSpan.Zero);
-
-    private void Configure(SocketTransportOptions sockets)
-    {
-        sockets.Backlog = Backlog;
-        sockets.NoDelay = true;
-        sockets.CreateBoundListenSocket = address => ListenSocket.Bind(address, _options);
-    }
 
     private void Configure(KestrelServerOptions kestrel)
     {
@@ -124,15 +117,6 @@ public sealed class GrpcServer : IAsyncDisposable
             : IdleTimeoutMax;
         limits.RequestHeadersTimeout = _options.HeaderTimeout;
         limits.MaxRequestHeadersTotalSize = _options.HeaderBytesMax;
-        limits.Http2.MaxRequestHeaderFieldSize = _options.HeaderBytesMax;
-        limits.Http2.MaxStreamsPerConnection = (int)Math.Min(_options.StreamsPerConnectionMax, StreamsMax);
-        limits.Http2.InitialStreamWindowSize = _options.StreamWindowBytes;
-        limits.Http2.InitialConnectionWindowSize = _options.ConnectionWindowBytes;
-        limits.Http2.KeepAlivePingDelay =
-            _options.KeepAliveInterval > TimeSpan.Zero ? _options.KeepAliveInterval : Timeout.InfiniteTimeSpan;
-        limits.Http2.KeepAlivePingTimeout =
-            _options.KeepAliveTimeout > TimeSpan.Zero ? _options.KeepAliveTimeout : Timeout.InfiniteTimeSpan;
-        kestrel.Listen(_gate.Http1, listen => listen.Protocols = HttpProtocols.Http1);
-        kestrel.Listen(_gate.Http2, listen => listen.Protocols = HttpProtocols.Http2);
+        kestrel.Listen(_gate.Address, listen => listen.Protocols = HttpProtocols.Http1);
     }
 }

@@ -7,6 +7,7 @@ namespace Perf.Grpc;
 /// <summary>Addresses as etcd writes them, and the sockets for them.</summary>
 internal static class ListenSocket
 {
+    private const int Backlog = 1024;
     private const int SolSocket = 1;
     private const int SoReuseAddress = 2;
     private const int SoReusePort = 15;
@@ -36,7 +37,8 @@ internal static class ListenSocket
         }
     }
 
-    public static Socket Bind(EndPoint address, GrpcServerOptions options)
+    /// <summary>A socket that listens there. Throws <see cref="SocketException"/>.</summary>
+    public static Socket Listen(EndPoint address, GrpcServerOptions options)
     {
         if (address is UnixDomainSocketEndPoint unix)
         {
@@ -67,6 +69,7 @@ internal static class ListenSocket
             }
 
             socket.Bind(address);
+            socket.Listen(Backlog);
             return socket;
         }
         catch

@@ -1,36 +1,48 @@
-using System.IO.Pipelines;
+using System.Collections.Concurrent;
+using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Perf.Grpc;
 
-/// <summary>Accepts on one address, finds out which protocol a connection speaks, and passes it on.</summary>
+/// <summary>
+/// Accepts on one address and finds out which protocol a connection speaks: HTTP/2 is served here, HTTP/1.1 by Kestrel.
+/// </summary>
 internal sealed class Listener
 {
     private readonly ListenEndpoint _endpoint;
     private readonly GrpcServerOptions _options;
-    private readonly IConnectionListener _sockets;
+    private readonly Socket _socket;
+    private readonly GrpcApplication _application;
     private readonly ConnectionGate _gate;
     private readonly SemaphoreSlim? _places;
     private readonly CancellationTokenSource _stopping = new();
     private readonly ListenFeature _feature;
+    private readonly ConcurrentDictionary<Http2Connection, Task> _connections = new();
+    private readonly SocketConnectionContextFactory _kestrelConnections =
+        new(new SocketConnectionFactoryOptions(), NullLogger.Instance);
+
     private Task _accepting = Task.CompletedTask;
 
     /// <param name="places">Free places of the whole server; null for no limit.</param>
     public Listener(
-        ListenEndpoint endpoint, GrpcServerOptions options, IConnectionListener sockets, ConnectionGate gate, SemaphoreSlim? places)
+        ListenEndpoint endpoint, GrpcServerOptions options, Socket socket, GrpcApplication application, ConnectionGate gate,
+        SemaphoreSlim? places)
     {
         _endpoint = endpoint;
         _options = options;
-        _sockets = sockets;
+        _socket = socket;
+        _application = application;
         _gate = gate;
         _places = places;
         _feature = new ListenFeature(endpoint);
+        Address = socket.LocalEndPoint!;
     }
 
-    public System.Net.EndPoint Address => _sockets.EndPoint;
+    public EndPoint Address { get; }
 
     public void Start() => _accepting = AcceptAsync();
 
@@ -38,12 +50,38 @@ internal sealed class Listener
     public async Task StopAsync()
     {
         await _stopping.CancelAsync();
-        await _sockets.UnbindAsync();
+        _socket.Dispose();
         await _accepting;
+        if (Address is UnixDomainSocketEndPoint unix)
+        {
+            File.Delete(unix.ToString());
+        }
     }
 
-    /// <summary>After the last connection has ended: the buffers of all of them go too.</summary>
-    public ValueTask ReleaseAsync() => _sockets.DisposeAsync();
+    /// <summary>After <see cref="StopAsync"/>: clients are told to go, and cut off when the patience ends.</summary>
+    public async Task LeaveAsync(CancellationToken patience)
+    {
+        foreach (Http2Connection connection in _connections.Keys)
+        {
+            connection.Leave();
+        }
+
+        try
+        {
+            await Task.WhenAll(_connections.Values).WaitAsync(patience);
+        }
+        catch (OperationCanceledException)
+        {
+            foreach (Http2Connection connection in _connections.Keys)
+            {
+                connection.Abort();
+            }
+
+            await Task.WhenAll(_connections.Values);
+        }
+
+        _kestrelConnections.Dispose();
+    }
 
     private async Task AcceptAsync()
     {
@@ -56,25 +94,21 @@ internal sealed class Listener
                     await _places.WaitAsync(_stopping.Token);
                 }
 
-                ConnectionContext? connection = await _sockets.AcceptAsync(_stopping.Token);
-                if (connection is null)
+                _ = ServeAsync(await _socket.AcceptAsync(_stopping.Token));
+            }
+            catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (SocketException e)
+            {
+                if (_stopping.IsCancellationRequested)
                 {
                     return;
                 }
 
-                if (_places is not null)
-                {
-                    connection.ConnectionClosed.UnsafeRegister(static places => ((SemaphoreSlim)places!).Release(), _places);
-                }
+                _places?.Release();
 
-                _ = GreetAsync(connection);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-            catch (Exception e) when (e is IOException or SocketException)
-            {
                 // Out of descriptors, mostly. Waiting a little is better than spinning.
                 _options.Trouble?.Invoke($"accepting on {_endpoint.Url} failed", e);
                 await Task.Delay(50);
@@ -82,90 +116,161 @@ internal sealed class Listener
         }
     }
 
-    /// <summary>From an accepted socket to Kestrel, within the preface timeout. Never throws.</summary>
-    private async Task GreetAsync(ConnectionContext connection)
+    /// <summary>From an accepted socket to its end. Never throws.</summary>
+    private async Task ServeAsync(Socket socket)
     {
         // Away from the accept loop at once: a slow greeting must not keep others waiting.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        EndPoint? remote = null;
         try
         {
-            connection.Features.Set<IListenFeature>(_feature);
-            if (connection.Features.Get<IConnectionSocketFeature>()?.Socket is { AddressFamily: not AddressFamily.Unix } socket)
-            {
-                // As Go does by default: finds peers that vanished without a word.
-                socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-                socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
-                socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 30);
-            }
-
-            using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
-            patience.CancelAfter(_options.PrefaceTimeout);
-            bool http2;
-            if (_endpoint.Tls is not null)
-            {
-                (connection, http2) = await TlsConnection.AcceptAsync(
-                    connection, _endpoint.Tls, _endpoint.Protocols, patience.Token);
-                await AwaitFirstBytesAsync(connection.Transport.Input, patience.Token);
-            }
-            else
-            {
-                http2 = _endpoint.Protocols == ServedProtocols.Both
-                    ? await IsHttp2Async(connection.Transport.Input, patience.Token)
-                    : _endpoint.Protocols == ServedProtocols.Http2;
-            }
-
-            if (http2)
-            {
-                FrameGuard.Install(connection, _options);
-            }
-
-            if (!_gate.TryPass(connection, http2))
-            {
-                await connection.DisposeAsync();
-            }
+            remote = socket.RemoteEndPoint;
+            Prepare(socket);
+            await GreetAndServeAsync(socket);
         }
         catch (Exception e)
         {
             if (e is not OperationCanceledException || !_stopping.IsCancellationRequested)
             {
                 string what = e is AuthenticationException ? "TLS handshake" : "greeting";
-                _options.Trouble?.Invoke($"{what} with {connection.RemoteEndPoint} on {_endpoint.Url} failed", e);
+                _options.Trouble?.Invoke($"{what} with {remote} on {_endpoint.Url} failed", e);
             }
 
-            connection.Abort(new ConnectionAbortedException("the connection did not show its protocol", e));
+            socket.Dispose();
+        }
+
+        _places?.Release();
+    }
+
+    private static void Prepare(Socket socket)
+    {
+        if (socket.AddressFamily == AddressFamily.Unix)
+        {
+            return;
+        }
+
+        // As Go does by default: nothing is held back for company, and peers that vanished without a word are found.
+        socket.NoDelay = true;
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 30);
+    }
+
+    private async Task GreetAndServeAsync(Socket socket)
+    {
+        TlsConnection? tls = null;
+        bool http2;
+        using (var patience = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token))
+        {
+            patience.CancelAfter(_options.PrefaceTimeout);
+            if (_endpoint.Tls is not null)
+            {
+                tls = await TlsConnection.AcceptAsync(socket, _endpoint.Tls, _endpoint.Protocols, patience.Token);
+                http2 = tls.IsHttp2;
+                if (!http2)
+                {
+                    await AwaitFirstBytesAsync(tls, patience.Token);
+                }
+            }
+            else
+            {
+                http2 = _endpoint.Protocols == ServedProtocols.Both
+                    ? await IsHttp2Async(socket, patience.Token)
+                    : _endpoint.Protocols == ServedProtocols.Http2;
+            }
+        }
+
+        if (http2)
+        {
+            await ServeHttp2Async(socket, tls);
+        }
+        else
+        {
+            await ServeHttp1Async(tls ?? _kestrelConnections.Create(socket));
+        }
+    }
+
+    private async Task ServeHttp2Async(Socket socket, TlsConnection? tls)
+    {
+        var info = new ConnectionInfo(_endpoint, socket.LocalEndPoint, socket.RemoteEndPoint, tls is not null, tls?.ClientCertificate);
+        ByteChannel channel = tls is null ? new SocketChannel(socket) : new TlsChannel(tls);
+        var connection = new Http2Connection(channel, info, _application, _options);
+        Task running = connection.RunAsync();
+        _connections[connection] = running;
+        if (_stopping.IsCancellationRequested)
+        {
+            // Whoever tells them all to go may have missed this one.
+            connection.Leave();
+        }
+
+        await running;
+        _connections.TryRemove(connection, out _);
+    }
+
+    private async Task ServeHttp1Async(ConnectionContext connection)
+    {
+        connection.Features.Set<IListenFeature>(_feature);
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        connection.ConnectionClosed.UnsafeRegister(static closed => ((TaskCompletionSource)closed!).TrySetResult(), closed);
+        if (_gate.TryPass(connection))
+        {
+            await closed.Task;
+        }
+        else
+        {
             await connection.DisposeAsync();
         }
     }
 
-    /// <summary>Kestrel would wait for a preface for as long as for the next request: for ever.</summary>
-    private static async ValueTask AwaitFirstBytesAsync(PipeReader input, CancellationToken cancellation)
+    /// <summary>Kestrel would wait for a request for ever.</summary>
+    private static async ValueTask AwaitFirstBytesAsync(TlsConnection connection, CancellationToken cancellation)
     {
-        ReadResult result = await input.ReadAsync(cancellation);
-        input.AdvanceTo(result.Buffer.Start);
-        if (result.Buffer.IsEmpty)
+        try
         {
-            throw new IOException("closed before it asked for anything");
+            System.IO.Pipelines.ReadResult result = await connection.Transport.Input.ReadAsync(cancellation);
+            connection.Transport.Input.AdvanceTo(result.Buffer.Start);
+            if (result.Buffer.IsEmpty)
+            {
+                throw new IOException("closed before it asked for anything");
+            }
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
         }
     }
 
-    private static async ValueTask<bool> IsHttp2Async(PipeReader input, CancellationToken cancellation)
+    /// <summary>Looks at the first bytes and leaves them where they are.</summary>
+    private static async ValueTask<bool> IsHttp2Async(Socket socket, CancellationToken cancellation)
     {
+        byte[] start = new byte[Preface.Bytes.Length];
+        int seen = 0;
         while (true)
         {
-            ReadResult result = await input.ReadAsync(cancellation);
-            bool? decided = Preface.IsHttp2(result.Buffer);
-            if (decided is not null)
-            {
-                // Nothing consumed, nothing examined: Kestrel sees the same bytes at once.
-                input.AdvanceTo(result.Buffer.Start);
-                return decided.Value;
-            }
-
-            input.AdvanceTo(result.Buffer.Start, result.Buffer.End);
-            if (result.IsCompleted)
+            int count = await socket.ReceiveAsync(start, SocketFlags.Peek, cancellation);
+            if (count == 0)
             {
                 throw new IOException("closed before it showed its protocol");
             }
+
+            if (!Preface.Bytes.StartsWith(start.AsSpan(0, count)))
+            {
+                return false;
+            }
+
+            if (count == start.Length)
+            {
+                return true;
+            }
+
+            if (count == seen)
+            {
+                // Half a preface, and the same again: peeking does not wait for more than is there.
+                await Task.Delay(2, cancellation);
+            }
+
+            seen = count;
         }
     }
 

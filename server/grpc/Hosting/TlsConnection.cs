@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
+using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Connections;
@@ -9,18 +10,23 @@ using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 
 namespace Perf.Grpc;
 
-/// <summary>A connection under TLS: the socket's connection below, plain bytes above.</summary>
-internal sealed class TlsConnection : ConnectionContext, ITlsConnectionFeature, ITlsApplicationProtocolFeature
+/// <summary>A connection under TLS: the socket below, plain bytes above.</summary>
+internal sealed class TlsConnection : DefaultConnectionContext, ITlsConnectionFeature, ITlsApplicationProtocolFeature
 {
     private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(1);
 
-    private readonly ConnectionContext _inner;
     private readonly SslStream _tls;
+    private readonly CancellationTokenSource _closed = new();
+    private Task? _farewell;
+    private int _isDisposed;
 
-    private TlsConnection(ConnectionContext inner, SslStream tls)
+    private TlsConnection(SslStream tls, Socket socket)
     {
-        _inner = inner;
         _tls = tls;
+        ConnectionClosed = _closed.Token;
+        ConnectionId = Guid.NewGuid().ToString("N");
+        LocalEndPoint = socket.LocalEndPoint;
+        RemoteEndPoint = socket.RemoteEndPoint;
         Transport = new DuplexPipe(
             PipeReader.Create(tls, new StreamPipeReaderOptions(bufferSize: 16 << 10, leaveOpen: true)),
             PipeWriter.Create(tls, new StreamPipeWriterOptions(leaveOpen: true)));
@@ -30,39 +36,7 @@ internal sealed class TlsConnection : ConnectionContext, ITlsConnectionFeature, 
         Features.Set<ITlsApplicationProtocolFeature>(this);
     }
 
-    public override IDuplexPipe Transport { get; set; }
-
-    public override string ConnectionId
-    {
-        get => _inner.ConnectionId;
-        set => _inner.ConnectionId = value;
-    }
-
-    public override IFeatureCollection Features => _inner.Features;
-
-    public override IDictionary<object, object?> Items
-    {
-        get => _inner.Items;
-        set => _inner.Items = value;
-    }
-
-    public override CancellationToken ConnectionClosed
-    {
-        get => _inner.ConnectionClosed;
-        set => _inner.ConnectionClosed = value;
-    }
-
-    public override EndPoint? LocalEndPoint
-    {
-        get => _inner.LocalEndPoint;
-        set => _inner.LocalEndPoint = value;
-    }
-
-    public override EndPoint? RemoteEndPoint
-    {
-        get => _inner.RemoteEndPoint;
-        set => _inner.RemoteEndPoint = value;
-    }
+    public bool IsHttp2 => _tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2;
 
     public X509Certificate2? ClientCertificate { get; set; }
 
@@ -71,52 +45,58 @@ internal sealed class TlsConnection : ConnectionContext, ITlsConnectionFeature, 
     public Task<X509Certificate2?> GetClientCertificateAsync(CancellationToken cancellationToken) =>
         Task.FromResult(ClientCertificate);
 
-    /// <summary>The handshake. On failure the inner connection stays with the caller.</summary>
-    public static async Task<(ConnectionContext Connection, bool Http2)> AcceptAsync(
-        ConnectionContext inner, TlsOptions options, ServedProtocols protocols, CancellationToken cancellation)
+    /// <summary>The handshake. On failure the socket stays with the caller.</summary>
+    public static async Task<TlsConnection> AcceptAsync(
+        Socket socket, TlsOptions options, ServedProtocols protocols, CancellationToken cancellation)
     {
-        var tls = new SslStream(new DuplexStream(inner.Transport.Input, inner.Transport.Output), leaveInnerStreamOpen: false);
+        EndPoint? remote = socket.RemoteEndPoint;
+        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true), leaveInnerStreamOpen: false);
         try
         {
             await tls.AuthenticateAsServerAsync(
-                (_, hello, _, _) => new(ServerOptions(options, protocols, hello.ServerName, inner.RemoteEndPoint)),
-                null,
-                cancellation);
+                (_, hello, _, _) => new(ServerOptions(options, protocols, hello.ServerName, remote)), null, cancellation);
+            var connection = new TlsConnection(tls, socket);
+            if (!connection.IsHttp2 && (protocols & ServedProtocols.Http1) == 0)
+            {
+                throw new AuthenticationException("the client did not ask for h2, and this address serves nothing else");
+            }
+
+            return connection;
         }
         catch
         {
             await tls.DisposeAsync();
             throw;
         }
-
-        bool http2 = tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2;
-        if (!http2 && (protocols & ServedProtocols.Http1) == 0)
-        {
-            await tls.DisposeAsync();
-            throw new AuthenticationException("the client did not ask for h2, and this address serves nothing else");
-        }
-
-        return (new TlsConnection(inner, tls), http2);
     }
 
-    public override void Abort(ConnectionAbortedException abortReason) => _inner.Abort(abortReason);
+    /// <summary>close_notify, so that the peer can tell an end from a cut. Once, however often asked for.</summary>
+    public Task SayFarewellAsync() => _farewell ??= FarewellAsync();
+
+    public override void Abort(ConnectionAbortedException abortReason) => _tls.Dispose();
 
     public override async ValueTask DisposeAsync()
     {
-        await Transport.Input.CompleteAsync();
-        await Transport.Output.CompleteAsync();
+        if (Interlocked.Exchange(ref _isDisposed, 1) == 1)
+        {
+            return;
+        }
+
+        await SayFarewellAsync();
+        await _tls.DisposeAsync();
+        Cancellation.FireSoon(_closed);
+    }
+
+    private async Task FarewellAsync()
+    {
         try
         {
-            // close_notify, so that the peer can tell an end from a cut.
             await _tls.ShutdownAsync().WaitAsync(FarewellTimeout);
         }
         catch (Exception e) when (e is IOException or InvalidOperationException or TimeoutException or ObjectDisposedException)
         {
             // The peer is gone already.
         }
-
-        await _tls.DisposeAsync();
-        await _inner.DisposeAsync();
     }
 
     private static SslServerAuthenticationOptions ServerOptions(

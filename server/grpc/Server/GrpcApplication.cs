@@ -1,12 +1,11 @@
 using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Perf.Grpc;
 
-/// <summary>What Kestrel runs for each request: gRPC calls here, everything else in the fallback.</summary>
-internal sealed class GrpcApplication : IHttpApplication<KestrelCall>
+/// <summary>What every connection serves: the methods, and the fallback for all else. To Kestrel it is the fallback alone.</summary>
+internal sealed class GrpcApplication : IHttpApplication<IFeatureCollection>
 {
     private readonly RequestDelegate? _fallback;
 
@@ -34,25 +33,13 @@ internal sealed class GrpcApplication : IHttpApplication<KestrelCall>
             && (text.Length == Base.Length || text[Base.Length] is '+' or ';');
     }
 
-    public KestrelCall CreateContext(IFeatureCollection contextFeatures)
+    public IFeatureCollection CreateContext(IFeatureCollection contextFeatures) => contextFeatures;
+
+    public Task ProcessRequestAsync(IFeatureCollection context) => FallbackAsync(context);
+
+    public void DisposeContext(IFeatureCollection context, Exception? exception)
     {
-        KestrelCall call;
-        if (contextFeatures is IHostContextContainer<KestrelCall> container)
-        {
-            call = container.HostContext ??= new KestrelCall(this);
-        }
-        else
-        {
-            call = new KestrelCall(this);
-        }
-
-        call.Begin(contextFeatures);
-        return call;
     }
-
-    public Task ProcessRequestAsync(KestrelCall context) => context.RunAsync();
-
-    public void DisposeContext(KestrelCall context, Exception? exception) => context.End();
 
     public Task FallbackAsync(IFeatureCollection features)
     {

@@ -28,6 +28,11 @@ public abstract class ServerCall
     /// <summary>True once <see cref="Cancelled"/> has fired or would have. Cheap, any thread, but only while the handler runs.</summary>
     public abstract bool IsCancelled { get; }
 
+    /// <summary>
+    /// No other call came in with this one: to make this one quick is better than to wait for company. True where nobody knows.
+    /// </summary>
+    public virtual bool IsAlone => true;
+
     /// <summary>The client's address as the socket knows it.</summary>
     public abstract EndPoint? Remote { get; }
 

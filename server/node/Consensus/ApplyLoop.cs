@@ -65,6 +65,13 @@ internal sealed class ApplyLoop(
     /// <summary>Index of the last published entry. Any thread.</summary>
     public ulong AppliedIndex => Volatile.Read(ref _applied);
 
+    /// <summary>Put around each batch of askers' continuations.</summary>
+    public ICompletionScope? CompletionScope
+    {
+        get => _completions.Scope;
+        set => _completions.Scope = value;
+    }
+
     /// <summary>The request whose own thread turns this loop now; null as a rule. See <see cref="Shortcut"/>.</summary>
     public PendingRequest? Bringer { get; set; }
 

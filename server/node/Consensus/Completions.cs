@@ -9,6 +9,16 @@ public interface ICompletable
     void Complete();
 }
 
+/// <summary>Put around a batch of askers' continuations, on their thread: what they send may leave together.</summary>
+public interface ICompletionScope
+{
+    /// <summary>Before the first of a batch.</summary>
+    void Begin();
+
+    /// <summary>After the last.</summary>
+    void End();
+}
+
 /// <summary>
 /// Delivers finished work in batches: one pool work item runs many continuations, one after the other, so the loop
 /// that finished them pays one hand-off a batch and never runs foreign code. For one producing thread.
@@ -23,10 +33,13 @@ internal sealed class Completions(IWorkPool pool)
     private readonly ConcurrentQueue<Batch> _spare = new();
     private Batch? _open;
 
+    /// <summary>Around each batch; null for none. Set before the first.</summary>
+    public ICompletionScope? Scope { get; set; }
+
     /// <summary>Adds to the open batch.</summary>
     public void Add(ICompletable item)
     {
-        _open ??= _spare.TryDequeue(out Batch? spare) ? spare : new Batch(_spare);
+        _open ??= _spare.TryDequeue(out Batch? spare) ? spare : new Batch(this);
         _open.Items[_open.Count++] = item;
         if (_open.Count == BatchMax)
         {
@@ -44,7 +57,7 @@ internal sealed class Completions(IWorkPool pool)
         }
     }
 
-    private sealed class Batch(ConcurrentQueue<Batch> spare) : IThreadPoolWorkItem
+    private sealed class Batch(Completions owner) : IThreadPoolWorkItem
     {
         public ICompletable[] Items { get; } = new ICompletable[BatchMax];
 
@@ -52,6 +65,7 @@ internal sealed class Completions(IWorkPool pool)
 
         public void Execute()
         {
+            owner.Scope?.Begin();
             for (int i = 0; i < Count; i++)
             {
                 ICompletable item = Items[i];
@@ -60,7 +74,8 @@ internal sealed class Completions(IWorkPool pool)
             }
 
             Count = 0;
-            spare.Enqueue(this);
+            owner.Scope?.End();
+            owner._spare.Enqueue(this);
         }
     }
 }

@@ -148,6 +148,13 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     /// <summary>How a lone voter serves a lone write; null: always by the loops' threads.</summary>
     internal Shortcut? Shortcut { get; set; }
 
+    /// <summary>Put around each batch of finished requests' continuations. Set before the first request.</summary>
+    public ICompletionScope? CompletionScope
+    {
+        get => ApplyLoop.CompletionScope;
+        set => ApplyLoop.CompletionScope = value;
+    }
+
     /// <summary>Sees what is committed, in log order, before apply does. Core thread; null where nobody audits.</summary>
     internal CommittedAudit? Audit { get; set; }
 
@@ -158,9 +165,10 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     /// <summary>
     /// Proposes a draft. The request that comes back is awaited and disposed by the caller; it may be finished
     /// already, with a refusal. Any thread. With a <paramref name="leaderTerm"/> it is for this member to append, as
-    /// the leader of that term, or for nobody: it is not forwarded.
+    /// the leader of that term, or for nobody: it is not forwarded. <paramref name="isAlone"/>: the caller knows of no
+    /// other that it is about to submit, so there is nothing to gain by waiting for it.
     /// </summary>
-    public PendingRequest Submit(in ProposalDraft draft, long deadlineTicks, ulong leaderTerm = 0)
+    public PendingRequest Submit(in ProposalDraft draft, long deadlineTicks, ulong leaderTerm = 0, bool isAlone = true)
     {
         StoreError refusal = StoreError.None;
         ulong applied = AppliedIndex;
@@ -190,7 +198,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             draft.Discard();
             Refused(draft.Id, StoreError.TooManyRequests);
         }
-        else if (!(Shortcut is not null && Reads.LoneLeader && Pending.Count == 1 && Shortcut.TryTurn(request)))
+        else if (!(isAlone && Shortcut is not null && Reads.LoneLeader && Pending.Count == 1 && Shortcut.TryTurn(request)))
         {
             CoreLoop.Proposals.Wake();
         }

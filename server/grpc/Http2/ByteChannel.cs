@@ -1,0 +1,101 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+
+namespace Perf.Grpc;
+
+/// <summary>The bytes below HTTP/2. One reader and one writer at a time.</summary>
+internal abstract class ByteChannel
+{
+    /// <summary>
+    /// Reads some bytes; zero at the end. With an empty buffer it waits until there is something to read, and answers zero then.
+    /// </summary>
+    public abstract ValueTask<int> ReadAsync(Memory<byte> buffer);
+
+    /// <summary>Writes all of them. The buffer is the channel's until then.</summary>
+    public abstract ValueTask WriteAsync(ReadOnlyMemory<byte> bytes);
+
+    /// <summary>Nothing more will be written; the peer learns it.</summary>
+    public abstract ValueTask EndWritingAsync();
+
+    /// <summary>Lets go of everything; whoever reads or writes is told by an exception. May be called twice.</summary>
+    public abstract ValueTask CloseAsync();
+}
+
+/// <summary>A socket as it is.</summary>
+internal sealed class SocketChannel(Socket socket) : ByteChannel
+{
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer) => socket.ReceiveAsync(buffer, SocketFlags.None);
+
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
+    {
+        ValueTask<int> sending = socket.SendAsync(bytes, SocketFlags.None);
+        if (!sending.IsCompletedSuccessfully)
+        {
+            return WriteSlowAsync(sending, bytes);
+        }
+
+        int sent = sending.Result;
+        return sent == bytes.Length ? default : WriteSlowAsync(new ValueTask<int>(sent), bytes);
+    }
+
+    public override ValueTask EndWritingAsync()
+    {
+        socket.Shutdown(SocketShutdown.Send);
+        return default;
+    }
+
+    public override ValueTask CloseAsync()
+    {
+        socket.Dispose();
+        return default;
+    }
+
+    private async ValueTask WriteSlowAsync(ValueTask<int> sent, ReadOnlyMemory<byte> bytes)
+    {
+        while (true)
+        {
+            bytes = bytes[await sent.ConfigureAwait(false)..];
+            if (bytes.IsEmpty)
+            {
+                return;
+            }
+
+            sent = socket.SendAsync(bytes, SocketFlags.None);
+        }
+    }
+}
+
+/// <summary>A connection under TLS, whose records end where they like.</summary>
+internal sealed class TlsChannel(TlsConnection connection) : ByteChannel
+{
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer)
+    {
+        PipeReader reader = connection.Transport.Input;
+        ReadResult result = await reader.ReadAsync().ConfigureAwait(false);
+        if (buffer.IsEmpty)
+        {
+            reader.AdvanceTo(result.Buffer.Start);
+            return 0;
+        }
+
+        ReadOnlySequence<byte> taken = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));
+        taken.CopyTo(buffer.Span);
+        int bytes = (int)taken.Length;
+        reader.AdvanceTo(taken.End);
+        return bytes;
+    }
+
+    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
+    {
+        FlushResult flushed = await connection.Transport.Output.WriteAsync(bytes).ConfigureAwait(false);
+        if (flushed.IsCompleted)
+        {
+            throw new IOException("the connection has ended");
+        }
+    }
+
+    public override ValueTask EndWritingAsync() => new(connection.SayFarewellAsync());
+
+    public override ValueTask CloseAsync() => connection.DisposeAsync();
+}

@@ -144,10 +144,10 @@ public sealed class FloodTests
             await stream.WriteAsync(RawClient.Frame(Data, EndStream, id, RawClient.Message("")));
         }
 
-        (byte type, _, byte[] payload) = await RawClient.ReadFrameAsync(stream);
+        (byte type, _, _, byte[] payload) = await RawClient.ReadFrameAsync(stream);
         while (type is not (Reset or 255))
         {
-            (type, _, payload) = await RawClient.ReadFrameAsync(stream);
+            (type, _, _, payload) = await RawClient.ReadFrameAsync(stream);
         }
 
         Assert.Equal(Reset, type);
@@ -203,7 +203,7 @@ public sealed class FloodTests
     private static async Task AssertSentAwayAsync(Stream stream, string reason)
     {
         var reasons = new List<string>();
-        while (await RawClient.ReadFrameAsync(stream) is var (type, _, payload) && type != 255)
+        while (await RawClient.ReadFrameAsync(stream) is var (type, _, _, payload) && type != 255)
         {
             if (type == 7 && payload[7] == 0xb)
             {

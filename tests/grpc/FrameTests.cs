@@ -298,7 +298,7 @@ public sealed class FrameTests
     {
         while (true)
         {
-            (byte type, byte flags, byte[] payload) = await RawClient.ReadFrameAsync(stream);
+            (byte type, byte flags, _, byte[] payload) = await RawClient.ReadFrameAsync(stream);
             if ((type == wanted && (type != 0 || payload.Length > 0)) || type is 7 or 255)
             {
                 return (type, flags, payload);
@@ -311,7 +311,7 @@ public sealed class FrameTests
         bool calm = false;
         while (true)
         {
-            (byte type, _, byte[] payload) = await RawClient.ReadFrameAsync(stream);
+            (byte type, _, _, byte[] payload) = await RawClient.ReadFrameAsync(stream);
             if (type == 255)
             {
                 break;

@@ -96,7 +96,7 @@ internal static class RawClient
     }
 
     /// <summary>The next frame, or type 255 when the server has closed the connection.</summary>
-    public static async Task<(byte Type, byte Flags, byte[] Payload)> ReadFrameAsync(Stream stream)
+    public static async Task<(byte Type, byte Flags, int Stream, byte[] Payload)> ReadFrameAsync(Stream stream)
     {
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
         byte[] header = new byte[9];
@@ -105,11 +105,11 @@ internal static class RawClient
             await stream.ReadExactlyAsync(header, patience.Token);
             byte[] payload = new byte[(header[0] << 16) | (header[1] << 8) | header[2]];
             await stream.ReadExactlyAsync(payload, patience.Token);
-            return (header[3], header[4], payload);
+            return (header[3], header[4], BinaryPrimitives.ReadInt32BigEndian(header.AsSpan(5)), payload);
         }
         catch (Exception e) when (e is EndOfStreamException or IOException)
         {
-            return (255, 0, []);
+            return (255, 0, 0, []);
         }
     }
 }

@@ -194,7 +194,10 @@ internal sealed class FallbackRequest : IStreamUser, IReady, IThreadPoolWorkItem
         _connection.Output.FlushSoon();
     }
 
-    private static string Decode(string path) => path.Contains('%', StringComparison.Ordinal) ? Uri.UnescapeDataString(path) : path;
+    /// <summary>As Kestrel does it: an escaped slash stays one, or it would divide what it stands in.</summary>
+    private static string Decode(string path) => path.Contains('%', StringComparison.Ordinal)
+        ? Uri.UnescapeDataString(path.Replace("%2f", "%252F", StringComparison.OrdinalIgnoreCase))
+        : path;
 
     private static void Wake(ref TaskCompletionSource? waiter)
     {

@@ -486,11 +486,12 @@ public sealed class Http2RulesTests
                 await context.Request.Body.CopyToAsync(body);
                 context.Response.Headers["X-Path"] = context.Request.Path.Value + "|" + context.Request.QueryString;
                 context.Response.StatusCode = context.Request.Method == "PUT" ? 201 : 200;
-                await context.Response.Body.WriteAsync(body.ToArray());
                 if (context.Request.Path == "/broken")
                 {
                     throw new InvalidOperationException("broken");
                 }
+
+                await context.Response.Body.WriteAsync(body.ToArray());
             },
         });
         using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false })

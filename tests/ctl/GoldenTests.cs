@@ -16,6 +16,8 @@ namespace Perf.Ctl.Tests;
 /// </summary>
 public sealed class GoldenTests
 {
+    private static readonly Dictionary<string, string> _v2 = new() { ["ETCDCTL_API"] = "2" };
+
     [InteropFact]
     public async Task Every_invocation_looks_as_with_the_real_etcdctl()
     {
@@ -54,40 +56,90 @@ public sealed class GoldenTests
     }
 
     [InteropFact]
-    public async Task Every_invocation_of_the_v2_API_looks_as_with_the_real_etcdctl()
+    public async Task Every_invocation_of_the_v2_API_looks_as_with_the_real_etcdctl_on_either_server()
     {
         using var theirs = new EtcdProcess(31214, "--enable-v2=true");
-        using var ours = new EtcdProcess(31216, "--enable-v2=true");
+        List<Outcome> expected = await RunV2Async(theirs, RunRealAsync);
+        List<Step> steps = Steps("golden-v2.txt");
         var differences = new StringBuilder();
-        foreach (Step step in Steps("golden-v2.txt"))
+        using (var server = new EtcdProcess(31216, "--enable-v2=true"))
         {
-            step.Variables["ETCDCTL_API"] = "2";
-            Outcome their = MaskV2(await RunRealAsync(step, ["--endpoints", theirs.Url, .. step.Words], step.Input, theirs));
-            if (their.Code == 1 && their.LastError.EndsWith(" required", StringComparison.Ordinal))
-            {
-                // 3.5: bad arguments end with the code they have everywhere.
-                their = their with { Code = 128 };
-            }
+            Compare("our etcdctl, etcd", await RunV2Async(server, RunOursAsync));
+        }
 
-            Outcome our = MaskV2(await RunOursAsync(step, ["--endpoints", ours.Url, .. step.Words], step.Input, ours));
-            if (their != our)
-            {
-                differences.Append(CultureInfo.InvariantCulture, $"\n$ etcdctl {step.Line}\n--- {their}\n+++ {our}");
-            }
+        using (EtcdProcess server = EtcdProcess.StartPerf(31218, "--enable-v2=true"))
+        {
+            Compare("our etcdctl, our server", await RunV2Async(server, RunOursAsync));
+        }
+
+        using (EtcdProcess server = EtcdProcess.StartPerf(31220, "--enable-v2=true"))
+        {
+            Compare("etcdctl, our server", await RunV2Async(server, RunRealAsync));
         }
 
         Assert.True(differences.Length == 0, differences.ToString());
+
+        void Compare(string who, List<Outcome> actual)
+        {
+            for (int i = 0; i < steps.Count; i++)
+            {
+                // 3.5's server, which ours is, refuses to change the TTL of a directory, by accident with status 500.
+                bool isRefusedIn35 = who.EndsWith("our server", StringComparison.Ordinal)
+                    && steps[i].Line.StartsWith("updatedir --ttl", StringComparison.Ordinal);
+                if (isRefusedIn35 ? actual[i].Code != 4 : expected[i] != actual[i])
+                {
+                    differences.Append(
+                        CultureInfo.InvariantCulture, $"\n$ etcdctl {steps[i].Line}\n--- {expected[i]}\n+++ {who}: {actual[i]}");
+                }
+            }
+        }
     }
 
-    // The index counts what members write about themselves as well, whenever they do.
-    private static Outcome MaskV2(Outcome outcome) => new(MaskV2(outcome.Output), MaskV2(outcome.Error), outcome.Code);
-
-    private static string MaskV2(string text)
+    private static async Task<List<Outcome>> RunV2Async(
+        EtcdProcess etcd, Func<Step, List<string>, string, EtcdProcess, Task<Outcome>> run)
     {
+        var outcomes = new List<Outcome>();
+        string members = (await Console.RunAsync(["--endpoints", etcd.Url, "member", "list"], "", _v2)).Output;
+        string self = members.Split(':')[0];
+        foreach (Step step in Steps("golden-v2.txt"))
+        {
+            step.Variables["ETCDCTL_API"] = "2";
+            List<string> words = [.. step.Words.Select(w => w == "$self" ? self : w)];
+            if (!words.Contains("--endpoints"))
+            {
+                words.InsertRange(0, ["--endpoints", etcd.Url]);
+            }
+
+            Outcome outcome = MaskV2(await run(step, words, step.Input, etcd), etcd);
+
+            // 3.5: bad arguments end with the code they have everywhere.
+            outcomes.Add(
+                outcome.Code == 1 && outcome.LastError.EndsWith(" required", StringComparison.Ordinal)
+                    ? outcome with { Code = 128 }
+                    : outcome);
+        }
+
+        return outcomes;
+    }
+
+    // Ids and ports, and the index: it counts what members write about themselves as well, whenever they do.
+    private static Outcome MaskV2(Outcome outcome, EtcdProcess etcd) =>
+        new(MaskV2(outcome.Output, etcd), MaskV2(outcome.Error, etcd), outcome.Code);
+
+    private static string MaskV2(string text, EtcdProcess etcd)
+    {
+        text = text.Replace($":{etcd.Port}", ":<port>", StringComparison.Ordinal)
+            .Replace($":{etcd.Port + 1}", ":<peer>", StringComparison.Ordinal);
+        text = Regex.Replace(text, @"\b[0-9a-f]{13,16}\b", "<id>");
+
+        // Members come in the order of their ids.
+        text = Regex.Replace(
+            text, "ETCD_INITIAL_CLUSTER=\"(.*)\"", m => "INITIAL_CLUSTER=" + string.Join(',', m.Groups[1].Value.Split(',').Order()));
         text = Regex.Replace(text, """(Index"?: ?|"index":|\[|waitIndex=|-> |/q/)[0-9]+(?=[\],}/"\n]|\]$|$)""", "$1<n>", RegexOptions.Multiline);
         text = Regex.Replace(text, @"\[(\d+) (!=|<n>)[^\]]*\]", "[<compared>]");
         return Regex.Replace(text, @"\[[^\]]* != \d+\]", "[<compared>]")
-            .Replace("3.4.23", "3.5.33", StringComparison.Ordinal);
+            .Replace("3.4.23", "3.5.33", StringComparison.Ordinal)
+            .Replace("etcd/blob/master/", "etcd/blob/main/", StringComparison.Ordinal);
     }
 
     private static async Task<List<Outcome>> RunAllAsync(

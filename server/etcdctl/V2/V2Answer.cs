@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Text.Json;
 using Perf.Etcdctl.Printing;
 
@@ -107,6 +108,10 @@ internal sealed class V2Exception : Exception
             "client: etcd cluster is unavailable or misconfigured" + string.Concat(lines.Select(l => "; " + l)),
             string.Concat(lines));
     }
+
+    public static V2Exception UnexpectedStatus(HttpStatusCode status) => new($"unexpected status code {(int)status}");
+
+    public static V2Exception Of(string message) => new(message);
 
     public static V2Exception Refused(JsonElement json) => new(
         $"{V2Node.Number(json, "errorCode")}: {V2Node.Text(json, "message")} ({V2Node.Text(json, "cause")}) "

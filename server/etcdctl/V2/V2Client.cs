@@ -6,6 +6,7 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using Perf.Client;
+using Perf.Etcdctl.Printing;
 
 namespace Perf.Etcdctl.V2;
 
@@ -36,21 +37,7 @@ internal sealed class V2Client : IDisposable
     /// <summary>Takes the members' client URLs as endpoints. False when they publish none.</summary>
     public async Task<bool> SyncAsync(CancellationToken cancellation)
     {
-        (_, string body, _) = await SendAsync(HttpMethod.Get, "/v2/members", null, cancellation).ConfigureAwait(false);
-        using JsonDocument json = Parse(body);
-        if (!json.RootElement.TryGetProperty("members", out JsonElement members)
-            || members.ValueKind != JsonValueKind.Array)
-        {
-            throw V2Exception.InvalidJson();
-        }
-
-        string[] found =
-        [
-            .. members.EnumerateArray()
-                .SelectMany(m => m.TryGetProperty("clientURLs", out JsonElement urls) && urls.ValueKind == JsonValueKind.Array
-                    ? urls.EnumerateArray().Select(u => u.GetString() ?? "").ToArray()
-                    : []),
-        ];
+        string[] found = [.. (await MembersAsync(cancellation).ConfigureAwait(false)).SelectMany(m => m.ClientUrls)];
         if (found.Length == 0)
         {
             return false;
@@ -59,6 +46,46 @@ internal sealed class V2Client : IDisposable
         // An endpoint that was given and is a member's stays the first to be asked.
         Endpoints = [.. found.OrderBy(f => Endpoints.Contains(f) ? 0 : 1)];
         return true;
+    }
+
+    /// <summary>The members as an endpoint knows them.</summary>
+    public async Task<IReadOnlyList<V2Member>> MembersAsync(CancellationToken cancellation)
+    {
+        (HttpStatusCode status, string body, _) =
+            await SendAsync(HttpMethod.Get, "/v2/members", null, cancellation).ConfigureAwait(false);
+        if (status != HttpStatusCode.OK)
+        {
+            throw V2Exception.UnexpectedStatus(status);
+        }
+
+        using JsonDocument json = Parse(body);
+        return json.RootElement.TryGetProperty("members", out JsonElement members) && members.ValueKind == JsonValueKind.Array
+            ? [.. members.EnumerateArray().Select(V2Member.Read)]
+            : throw V2Exception.InvalidJson();
+    }
+
+    /// <summary>A request on a member ("" for a new one, "leader" for that): the answer's status and body.</summary>
+    public async Task<(HttpStatusCode Status, string Body)> MemberAsync(
+        HttpMethod method, string id, IReadOnlyList<string>? peerUrls, CancellationToken cancellation)
+    {
+        Func<HttpContent>? content = null;
+        if (peerUrls is not null)
+        {
+            string text = new JsonText(decode: false).Open('{').Name("peerURLs")
+                .List(peerUrls, (json, url) => json.String(url)).Close('}').ToString();
+            content = () => new StringContent(text, Encoding.UTF8, "application/json");
+        }
+
+        string path = "/v2/members" + (id.Length > 0 ? "/" + Uri.EscapeDataString(id) : "");
+        (HttpStatusCode status, string body, _) = await SendAsync(method, path, content, cancellation).ConfigureAwait(false);
+        return (status, body);
+    }
+
+    /// <summary>What a URL answers to GET, whatever the status; throws <see cref="HttpRequestException"/>.</summary>
+    public async Task<string> GetTextAsync(string url, CancellationToken cancellation)
+    {
+        using HttpResponseMessage response = await _http.GetAsync(url, cancellation).ConfigureAwait(false);
+        return await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
     }
 
     /// <summary>A request on the tree of keys. Null when the server ended a wait without an answer.</summary>
@@ -76,7 +103,7 @@ internal sealed class V2Client : IDisposable
         }
 
         (HttpStatusCode status, string body, string index) =
-            await SendAsync(method, path, form, cancellation).ConfigureAwait(false);
+            await SendAsync(method, path, Form(form), cancellation).ConfigureAwait(false);
         bool done = status is HttpStatusCode.OK or HttpStatusCode.Created;
         if (done && body.Length == 0)
         {
@@ -88,6 +115,10 @@ internal sealed class V2Client : IDisposable
     }
 
     public void Dispose() => _http.Dispose();
+
+    private static Func<HttpContent>? Form(IReadOnlyList<(string Name, string Value)>? form) => form is null
+        ? null
+        : () => new FormUrlEncodedContent(form.Select(f => KeyValuePair.Create(f.Name, f.Value)));
 
     private static JsonDocument Parse(string body)
     {
@@ -101,6 +132,12 @@ internal sealed class V2Client : IDisposable
             throw V2Exception.InvalidJson();
         }
     }
+
+    /// <summary>Why a connection did not come about, in Go's words where they are known.</summary>
+    public static string Reason(HttpRequestException e, string url) =>
+        e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused }
+            ? $"dial tcp {new Uri(url).Authority}: connect: connection refused"
+            : e.Message;
 
     private static SslClientAuthenticationOptions SslOptions(EtcdTls tls)
     {
@@ -125,16 +162,12 @@ internal sealed class V2Client : IDisposable
     }
 
     private async Task<(HttpStatusCode Status, string Body, string Index)> SendAsync(
-        HttpMethod method, string path, IReadOnlyList<(string Name, string Value)>? form, CancellationToken cancellation)
+        HttpMethod method, string path, Func<HttpContent>? content, CancellationToken cancellation)
     {
         var reasons = new List<string>();
         foreach (string endpoint in Endpoints)
         {
-            using var request = new HttpRequestMessage(method, endpoint.TrimEnd('/') + path);
-            if (form is not null)
-            {
-                request.Content = new FormUrlEncodedContent(form.Select(f => KeyValuePair.Create(f.Name, f.Value)));
-            }
+            using var request = new HttpRequestMessage(method, endpoint.TrimEnd('/') + path) { Content = content?.Invoke() };
 
             try
             {
@@ -153,9 +186,7 @@ internal sealed class V2Client : IDisposable
             }
             catch (HttpRequestException e)
             {
-                reasons.Add(e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused }
-                    ? $"dial tcp {new Uri(endpoint).Authority}: connect: connection refused"
-                    : e.Message);
+                reasons.Add(Reason(e, endpoint));
             }
         }
 

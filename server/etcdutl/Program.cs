@@ -1,3 +1,3 @@
 using Perf.Etcdutl;
 
-return Utl.Run(args, Console.Out, Console.Error);
+return Utl.Run(args, Console.Out, Console.Error, errorIsScreen: !Console.IsErrorRedirected);

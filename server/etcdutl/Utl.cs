@@ -12,12 +12,12 @@ internal static class Utl
     public const string Version = "3.5.33";
     public const string ApiVersion = "3.5";
 
-    /// <summary>Runs one command line; returns the exit code.</summary>
-    public static int Run(IReadOnlyList<string> arguments, TextWriter output, TextWriter error)
+    /// <summary>Runs one command line; returns the exit code. On a person's screen, long works show how far they are.</summary>
+    public static int Run(IReadOnlyList<string> arguments, TextWriter output, TextWriter error, bool errorIsScreen = false)
     {
         try
         {
-            return Runner.Run(CommandTree.New(), arguments, output, error);
+            return Runner.Run(CommandTree.New(), arguments, output, error, errorIsScreen);
         }
         catch (ExitException e)
         {

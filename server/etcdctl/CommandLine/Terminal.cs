@@ -104,6 +104,9 @@ internal sealed class Terminal
         }
     }
 
+    /// <summary>Where progress is shown: on a person's screen only.</summary>
+    public Action<string>? Screen => ErrorIsScreen ? Error : null;
+
     /// <summary>All of standard input.</summary>
     public async Task<byte[]> ReadAllAsync()
     {

@@ -2,6 +2,7 @@ using System.Globalization;
 using Perf.Client;
 using Perf.Etcdctl.CommandLine;
 using Perf.Etcdctl.Text;
+using Perf.Progress;
 
 namespace Perf.Etcdctl.Commands;
 
@@ -157,8 +158,9 @@ internal static class MirrorCommand
 
         private async Task ReportAsync(Terminal terminal, CancellationToken stop)
         {
-            using var line = new ProgressLine(terminal);
+            using var line = new ProgressLine(terminal.Screen);
             long nextReport = Environment.TickCount64 + (long)ReportEvery.TotalMilliseconds;
+            line.Show("0 keys copied");
             while (true)
             {
                 TimeSpan pause = line.IsShown ? ProgressLine.Every : ReportEvery;

@@ -5,6 +5,7 @@ using Perf.Client;
 using Perf.Compression;
 using Perf.Etcdctl.CommandLine;
 using Perf.Etcdctl.Text;
+using Perf.Progress;
 
 namespace Perf.Etcdctl.Commands;
 
@@ -173,7 +174,8 @@ internal static class SnapshotCommands
         Terminal terminal, EtcdClient client, FileStream file, long sizeExpected, CancellationToken cancellation)
     {
         Task<long> fetching = client.Maintenance.SnapshotAsync(file, cancellation);
-        using var line = new ProgressLine(terminal);
+        using var line = new ProgressLine(terminal.Screen);
+        line.Show($"about {Humanize.Bytes((ulong)sizeExpected)} to fetch");
         while (line.IsShown && await Task.WhenAny(fetching, Task.Delay(ProgressLine.Every, cancellation))
             .ConfigureAwait(false) != fetching)
         {

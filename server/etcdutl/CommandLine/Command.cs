@@ -64,7 +64,8 @@ internal sealed class Command(string use, string brief, string description = "")
 }
 
 /// <summary>One run of a command.</summary>
-internal sealed class Invocation(Command command, IReadOnlyList<string> arguments, TextWriter output, TextWriter error)
+internal sealed class Invocation(
+    Command command, IReadOnlyList<string> arguments, TextWriter output, TextWriter error, bool errorIsScreen)
 {
     public Command Command { get; } = command;
 
@@ -73,6 +74,9 @@ internal sealed class Invocation(Command command, IReadOnlyList<string> argument
     public TextWriter Output { get; } = output;
 
     public TextWriter Error { get; } = error;
+
+    /// <summary>Where progress is shown: on a person's screen only.</summary>
+    public Action<string>? Screen => errorIsScreen ? Error.Write : null;
 
     public Flag this[string name] => Command.AllFlags.First(f => f.Name == name);
 

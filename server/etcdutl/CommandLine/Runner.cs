@@ -3,7 +3,7 @@ namespace Perf.Etcdutl.CommandLine;
 /// <summary>Finds the command that a command line means, reads its flags, runs it.</summary>
 internal static class Runner
 {
-    public static int Run(Command root, IReadOnlyList<string> words, TextWriter output, TextWriter error)
+    public static int Run(Command root, IReadOnlyList<string> words, TextWriter output, TextWriter error, bool errorIsScreen)
     {
         Command command = root;
         try
@@ -22,7 +22,7 @@ internal static class Runner
             }
 
             RequireFlags(command);
-            command.Run(new Invocation(command, arguments, output, error));
+            command.Run(new Invocation(command, arguments, output, error, errorIsScreen));
             return ExitCode.Success;
         }
         catch (UsageException e)

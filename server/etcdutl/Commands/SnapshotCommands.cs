@@ -98,7 +98,7 @@ internal static class SnapshotCommands
             ("path", source), ("wal-dir", restore.WalDir), ("data-dir", dataDir), ("snap-dir", Paths.Snap(dataDir)),
         ];
         run.Log("info", "restoring snapshot", places);
-        restore.Run(run.Log);
+        restore.Run(run.Log, run.Screen);
         run.Log("info", "restored snapshot", places);
     }
 }

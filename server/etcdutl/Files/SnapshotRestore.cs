@@ -9,6 +9,7 @@ using Perf.Engine.Wal;
 using Perf.Node.Cluster;
 using Perf.Node.Config;
 using Perf.Node.Logging;
+using Perf.Progress;
 using Perf.Raft;
 using Perf.Store.Backend;
 using Perf.Store.Membership;
@@ -74,20 +75,23 @@ internal sealed class SnapshotRestore(IDisk disk)
     }
 
     /// <summary>Makes the directory. What is damaged is refused before the directory is there.</summary>
-    public void Run(Action<string, string, (string, object)[]> log)
+    public void Run(Action<string, string, (string, object)[]> log, Action<string>? screen)
     {
+        using var progress = new ProgressLine(screen);
         Paths.RequireExists(Source, "open");
         using IDiskFile source = disk.Open(Source, DiskOpen.ReadOnly);
         bool hasHash = source.Length % SectorBytes == SHA256.HashSizeInBytes;
         long imageBytes = source.Length - (hasHash ? SHA256.HashSizeInBytes : 0);
-        CheckHash(source, imageBytes, hasHash);
+        CheckHash(source, imageBytes, hasHash, progress);
+        progress.Show("verifying pages");
         SnapshotStatus.RequireSound(TreeVerifier.VerifyFile(disk, Source));
 
         bool existed = Directory.Exists(DataDir);
         try
         {
             disk.CreateDirectory(Paths.Snap(DataDir));
-            Copy(source, imageBytes, Paths.Database(DataDir));
+            Copy(source, imageBytes, Paths.Database(DataDir), progress);
+            progress.Show("founding the cluster");
             byte[] members = Refound(log);
             WriteLog(members);
         }
@@ -105,7 +109,7 @@ internal sealed class SnapshotRestore(IDisk disk)
         }
     }
 
-    private void CheckHash(IDiskFile source, long imageBytes, bool hasHash)
+    private void CheckHash(IDiskFile source, long imageBytes, bool hasHash, ProgressLine progress)
     {
         if (SkipHashCheck)
         {
@@ -121,6 +125,7 @@ internal sealed class SnapshotRestore(IDisk disk)
         byte[] buffer = new byte[CopyBytes];
         for (long at = 0; at < imageBytes;)
         {
+            progress.ShowNowAndThen(p => $"{p.at >> 20} of {p.imageBytes >> 20} MB checked", (at, imageBytes));
             int got = source.Read(buffer.AsSpan(0, (int)Math.Min(buffer.Length, imageBytes - at)), at);
             sha.AppendData(buffer, 0, got);
             at += got;
@@ -135,12 +140,13 @@ internal sealed class SnapshotRestore(IDisk disk)
         }
     }
 
-    private void Copy(IDiskFile source, long imageBytes, string target)
+    private void Copy(IDiskFile source, long imageBytes, string target, ProgressLine progress)
     {
         using IDiskFile copy = disk.Open(target, DiskOpen.CreateNew);
         byte[] buffer = new byte[CopyBytes];
         for (long at = 0; at < imageBytes;)
         {
+            progress.ShowNowAndThen(p => $"{p.at >> 20} of {p.imageBytes >> 20} MB copied", (at, imageBytes));
             int got = source.Read(buffer.AsSpan(0, (int)Math.Min(buffer.Length, imageBytes - at)), at);
             copy.Write(buffer.AsSpan(0, got), at);
             at += got;

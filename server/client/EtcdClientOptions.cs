@@ -18,6 +18,12 @@ public sealed record EtcdClientOptions
     /// <summary>The user's password.</summary>
     public string Password { get; init; } = "";
 
+    /// <summary>
+    /// A token that was got elsewhere, such as a JWT, in place of <see cref="Username"/> and <see cref="Password"/>. The
+    /// client cannot renew it: calls fail when the server no longer takes it.
+    /// </summary>
+    public string Token { get; init; } = "";
+
     /// <summary>Longest time one attempt to connect may take, and the time given to the first authentication.</summary>
     public TimeSpan DialTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
@@ -38,6 +44,9 @@ public sealed record EtcdClientOptions
 
     /// <summary>Largest message accepted from a server.</summary>
     public int ReceiveBytesMax { get; init; } = int.MaxValue;
+
+    /// <summary>Largest request sent; a larger one is refused by the client.</summary>
+    public int SendBytesMax { get; init; } = int.MaxValue;
 
     /// <summary>Called with a warning worth logging, such as a failed attempt that will be repeated.</summary>
     public Action<string>? Warn { get; init; }

@@ -23,6 +23,34 @@ public sealed class Kv
             cancellation).ConfigureAwait(false)));
 
     /// <summary>
+    /// The same, fetched in pieces that are all of one revision: for answers larger than a message may be. Known to etcd
+    /// since 3.7; older ones refuse it with <see cref="RpcCode.Unimplemented"/>. Not repeated when it fails midway.
+    /// </summary>
+    public async Task<GetResponse> GetInPiecesAsync(
+        Bytes key, GetOptions? options = null, CancellationToken cancellation = default)
+    {
+        Duplex<Etcdserverpb.RangeRequest, Etcdserverpb.RangeStreamResponse> stream =
+            await _caller.OpenAsync<Etcdserverpb.RangeRequest, Etcdserverpb.RangeStreamResponse>(
+                "/etcdserverpb.KV/RangeStream",
+                Etcdserverpb.RangeStreamResponse.Parser,
+                requireLeader: false,
+                endpoint: null,
+                cancellation).ConfigureAwait(false);
+        await using (stream.ConfigureAwait(false))
+        {
+            await stream.SendAsync(Inside((options ?? new GetOptions()).ToRequest(key)), cancellation).ConfigureAwait(false);
+            await stream.CompleteAsync().ConfigureAwait(false);
+            var whole = new Etcdserverpb.RangeResponse();
+            while (await stream.ReceiveAsync().ConfigureAwait(false) is { } piece)
+            {
+                whole.MergeFrom(piece.RangeResponse);
+            }
+
+            return GetResponse.From(Outside(whole));
+        }
+    }
+
+    /// <summary>
     /// Writes a key. When it throws with <see cref="RpcCode.Unavailable"/>, <see cref="RpcCode.DeadlineExceeded"/> or
     /// a cancellation, the write may or may not have been applied.
     /// </summary>

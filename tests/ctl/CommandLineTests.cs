@@ -219,14 +219,14 @@ public sealed class CommandLineTests
         await Console.RunAsync(["put", "m/2", "two"], environment: variables);
         string[] look = ["--endpoints", target.Endpoint, "get", "", "--prefix"];
         string copied = "";
-        for (int i = 0; i < 100 && copied != "copy/1\none\ncopy/2\ntwo\n"; i++)
+        for (int i = 0; i < 1200 && copied != "copy/1\none\ncopy/2\ntwo\n"; i++)
         {
             await Task.Delay(50);
             copied = (await Console.RunAsync(look)).Output;
         }
 
         Assert.Equal("copy/1\none\ncopy/2\ntwo\n", copied);
-        for (int i = 0; i < 100 && written.Length == 0; i++)
+        for (int i = 0; i < 1200 && written.Length == 0; i++)
         {
             await Task.Delay(50);
         }

@@ -332,10 +332,14 @@ public sealed class GoldenTests
     private static class Versions
     {
         // Lines of help texts: 3.5 dropped migrate, marked snapshot status and restore, added count-only and more;
-        // tree, du, --decode, --dry-run and --compress are ours.
+        // downgrade and the flags from min-create-rev on came with 3.6 and 3.7; tree, du, --decode, --dry-run and --compress
+        // are ours.
         private static readonly Regex HelpLines = new(
-            @"^(\t(migrate|snapshot status|auth status|tree|du|status)\t.*|\tcompletion.*| +--(decode|dry-run|compress)\[.*"
-            + @"| +--(count-only|range|progress-notify|new-user-password|dest-user|dest-password)[=[].*)\n",
+            @"^(\t(migrate|snapshot status|auth status|tree|du|status)\t.*|\t(completion|downgrade).*"
+            + @"| +--(decode|dry-run|compress)\[.*"
+            + @"| +--(count-only|range|progress-notify|new-user-password|dest-user|dest-password)[=[].*"
+            + @"| +--(min-create-rev|max-create-rev|min-mod-rev|max-mod-rev|stream|max-txn-ops|max-request-bytes|max-recv-bytes)[=[].*"
+            + @"| +--(auth-jwt-token=.*|consistency=""l""\tLin.*|rev=0\t+Specify the kv revision to start.*))\n",
             RegexOptions.Multiline);
 
         public static Outcome AsIn35(Step step, Outcome outcome)

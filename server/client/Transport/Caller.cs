@@ -22,12 +22,13 @@ internal sealed class Caller : IAsyncDisposable
     private readonly Balancer _balancer;
     private readonly CancellationTokenSource _closed = new();
     private readonly SemaphoreSlim _authenticating = new(1, 1);
-    private volatile string _token = "";
+    private volatile string _token;
 
     public Caller(EtcdClientOptions options)
     {
         _options = options;
         _balancer = new Balancer(options);
+        _token = options.Token;
         Closed = _closed.Token;
     }
 
@@ -54,6 +55,13 @@ internal sealed class Caller : IAsyncDisposable
         ObjectDisposedException.ThrowIf(_closed.IsCancellationRequested, typeof(EtcdClient));
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellation, Closed);
         ReadOnlyMemory<byte> body = request.ToByteArray();
+        if (body.Length > _options.SendBytesMax)
+        {
+            throw new EtcdException(
+                RpcCode.ResourceExhausted,
+                $"trying to send message larger than max ({body.Length} vs. {_options.SendBytesMax})");
+        }
+
         for (int attempt = 1; ; attempt++)
         {
             string token = _token;
@@ -110,7 +118,7 @@ internal sealed class Caller : IAsyncDisposable
     public Task AuthenticateAsync(CancellationToken cancellation) => AuthenticateAsync(_token, cancellation);
 
     /// <summary>Makes the next call fetch a fresh token.</summary>
-    public void ForgetToken() => _token = "";
+    public void ForgetToken() => _token = _options.Token;
 
     /// <summary>True when the error says that the token is stale and the client knows how to get another.</summary>
     public bool MayRefresh(EtcdException e) => HasCredentials && ShouldRefresh(e);
@@ -127,7 +135,7 @@ internal sealed class Caller : IAsyncDisposable
     // A certificate's user has no token to refresh, but may meet an auth store that has just changed: repeating is right.
     private bool ShouldRefresh(EtcdException e) => e.Detail switch
     {
-        EtcdErrors.InvalidAuthToken or EtcdErrors.AuthOldRevision => true,
+        EtcdErrors.InvalidAuthToken or EtcdErrors.AuthOldRevision => _options.Token.Length == 0,
         EtcdErrors.UserEmpty => HasCredentials,
         _ => false,
     };

@@ -226,25 +226,13 @@ internal static class CheckCommands
     {
         const string Name = "process_resident_memory_bytes";
         string endpoint = session.Client.Endpoints[0];
-        string url = (endpoint.StartsWith("http", StringComparison.Ordinal) ? endpoint : "http://" + endpoint)
-            + "/metrics";
+        EtcdTls? tls = session.Options([endpoint]).Tls;
+        string url = (endpoint.StartsWith("http", StringComparison.Ordinal)
+            ? endpoint
+            : (tls is null ? "http://" : "https://") + endpoint) + "/metrics";
         try
         {
-            using var handler = new HttpClientHandler();
-            EtcdTls? tls = session.Options([endpoint]).Tls;
-            if (tls?.ClientCertificate?.Invoke() is { } certificate)
-            {
-                handler.ClientCertificates.Add(certificate);
-            }
-
-            if (tls is not null)
-            {
-                handler.ServerCertificateCustomValidationCallback = (_, server, chain, errors) =>
-                    tls.SkipVerify || tls.TrustedRoots is not null
-                    || errors == System.Net.Security.SslPolicyErrors.None;
-            }
-
-            using var http = new HttpClient(handler) { Timeout = TimeSpan.FromSeconds(10) };
+            using HttpClient http = PlainHttp.Client(tls, TimeSpan.FromSeconds(10));
             string metrics = await http.GetStringAsync(url, run.Terminal.Interrupted).ConfigureAwait(false);
             string? line = metrics.Split('\n').FirstOrDefault(l => l.StartsWith(Name, StringComparison.Ordinal));
             if (line is not null)

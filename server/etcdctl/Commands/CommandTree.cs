@@ -17,6 +17,7 @@ internal static class CommandTree
             KeyCommands.Compaction(),
             AlarmCommands.New(),
             DefragCommand.New(),
+            DowngradeCommand.New(),
             EndpointCommands.New(),
             MoveLeaderCommand.New(),
             WatchCommand.New(),
@@ -73,6 +74,8 @@ internal static class CommandTree
             "timeout for short running command (excluding dial timeout)");
         flags.Duration("keepalive-time", TimeSpan.FromSeconds(2), "keepalive time for client connections");
         flags.Duration("keepalive-timeout", TimeSpan.FromSeconds(6), "keepalive timeout for client connections");
+        flags.Int("max-request-bytes", 0, "client-side request send limit in bytes (if 0, there is none)");
+        flags.Int("max-recv-bytes", 0, "client-side response receive limit in bytes (if 0, there is none)");
         flags.Bool("insecure-transport", true, "disable transport security for client connections");
         flags.Bool("insecure-discovery", true, "accept insecure SRV records describing cluster endpoints");
         flags.Bool(
@@ -87,6 +90,10 @@ internal static class CommandTree
             "password",
             "",
             "password for authentication (if this option is used, --user option shouldn't include password)");
+        flags.String(
+            "auth-jwt-token",
+            "",
+            "JWT token used for authentication (if this option is used, --user and --password should not be set)");
         flags.String(
             "discovery-srv", "", "domain name to query for SRV records describing cluster endpoints", 'd');
         flags.String("discovery-srv-name", "", "service name to query when using DNS discovery");

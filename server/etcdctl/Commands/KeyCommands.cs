@@ -29,6 +29,11 @@ internal static class KeyCommands
         flags.Int64("rev", 0, "Specify the kv revision");
         flags.Bool("keys-only", false, "Get only the keys");
         flags.Bool("count-only", false, "Get only the count");
+        flags.Int64("min-create-rev", 0, "Minimum create revision");
+        flags.Int64("max-create-rev", 0, "Maximum create revision");
+        flags.Int64("min-mod-rev", 0, "Minimum modification revision");
+        flags.Int64("max-mod-rev", 0, "Maximum modification revision");
+        flags.Bool("stream", false, "Use the RangeStream RPC");
         flags.Bool("print-value-only", false, "Only write values when using the \"simple\" output format");
     });
 
@@ -113,6 +118,8 @@ internal static class KeyCommands
             throw new ExitException(ExitCode.BadFeature, $"unknown consistency flag {GoText.Quote(consistency)}");
         }
 
+        RefuseCrossed(flags, "min-create-rev", "max-create-rev");
+        RefuseCrossed(flags, "min-mod-rev", "max-mod-rev");
         (Bytes key, Bytes end, bool prefix) = ParseRange(flags, args);
         string order = flags["order"].Text;
         string target = flags["sort-by"].Text;
@@ -141,7 +148,20 @@ internal static class KeyCommands
             },
             KeysOnly = flags["keys-only"].Bool,
             CountOnly = flags["count-only"].Bool,
+            MinCreateRevision = Math.Max(0, flags["min-create-rev"].Long),
+            MaxCreateRevision = Math.Max(0, flags["max-create-rev"].Long),
+            MinModRevision = Math.Max(0, flags["min-mod-rev"].Long),
+            MaxModRevision = Math.Max(0, flags["max-mod-rev"].Long),
         });
+    }
+
+    private static void RefuseCrossed(FlagSet flags, string min, string max)
+    {
+        if (flags[max].Long > 0 && flags[min].Long > flags[max].Long)
+        {
+            throw new ExitException(
+                ExitCode.BadFeature, $"--{min} {flags[min].Long} is greater than --{max} {flags[max].Long}");
+        }
     }
 
     /// <summary>A put's parts; the value comes from <paramref name="input"/> when it is no argument.</summary>
@@ -254,8 +274,9 @@ internal static class KeyCommands
             simple.ValueOnly = run.On("print-value-only");
         }
 
-        session.Printer.Get(await session.WithinTimeoutAsync(c => session.Client.Kv.GetAsync(key, options, c))
-            .ConfigureAwait(false));
+        session.Printer.Get(await session.WithinTimeoutAsync(c => run.On("stream")
+            ? session.Client.Kv.GetInPiecesAsync(key, options, c)
+            : session.Client.Kv.GetAsync(key, options, c)).ConfigureAwait(false));
     }
 
     private static async Task PutAsync(Invocation run)

@@ -24,7 +24,7 @@ internal static class MemberCommands
             + "endpoint.\nThe items in the lists are ID, Status, Name, Peer Addrs, Client Addrs, Is Learner.\n")
         {
             Run = ListAsync,
-        },
+        }.With(flags => flags.String("consistency", "l", "Linearizable(l) or Serializable(s)")),
         new Command(
             "promote <memberID>",
             "Promotes a non-voting member in the cluster",
@@ -71,7 +71,8 @@ internal static class MemberCommands
         return urls;
     }
 
-    private static string? Fault(string url)
+    /// <summary>What is wrong with a peer URL, in etcd's words; null for nothing.</summary>
+    internal static string? Fault(string url)
     {
         int colon = url.IndexOf(':', StringComparison.Ordinal);
         if (colon == 0)
@@ -166,8 +167,14 @@ internal static class MemberCommands
 
     private static async Task ListAsync(Invocation run)
     {
+        string consistency = run.Text("consistency");
+        if (consistency is not ("s" or "l"))
+        {
+            throw new ExitException(ExitCode.BadFeature, $"unknown consistency flag {GoText.Quote(consistency)}");
+        }
+
         await using Session session = await Session.OpenAsync(run, Answer.MemberList).ConfigureAwait(false);
         session.Printer.MemberList(await session.WithinTimeoutAsync(
-            c => session.Client.Cluster.ListAsync(cancellation: c)).ConfigureAwait(false));
+            c => session.Client.Cluster.ListAsync(linearizable: consistency == "l", c)).ConfigureAwait(false));
     }
 }

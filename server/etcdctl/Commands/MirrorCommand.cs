@@ -23,6 +23,9 @@ internal static class MirrorCommand
             "dest-prefix",
             "",
             "destination prefix to mirror a prefix to a different prefix in the destination cluster");
+        flags.Int64("rev", 0, "Specify the kv revision to start to mirror");
+        flags.Int64(
+            "max-txn-ops", 128, "Maximum number of operations permitted in a transaction during syncing updates.");
         flags.Bool("no-dest-prefix", false, "mirror key-values to the root of the destination cluster");
         flags.String(
             "dest-cert",
@@ -55,6 +58,12 @@ internal static class MirrorCommand
                 "`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one");
         }
 
+        long opsMax = run.Flags["max-txn-ops"].Long;
+        if (opsMax < 1)
+        {
+            throw Invocation.BadArguments("`--max-txn-ops` must be at least 1");
+        }
+
         await using Session session = await Session.OpenAsync(run).ConfigureAwait(false);
         (string user, string password) = session.User(
             run.Text("dest-user"), run.Text("dest-password"), "Destination Password: ");
@@ -76,7 +85,11 @@ internal static class MirrorCommand
             Bytes newPrefix = run.On("no-dest-prefix")
                 ? Bytes.Empty
                 : run.Text("dest-prefix").Length > 0 ? GoText.ToBytes(run.Text("dest-prefix")) : prefix;
-            var mirror = new Mirror(session.Client, target, prefix, newPrefix);
+            var mirror = new Mirror(session.Client, target, prefix, newPrefix)
+            {
+                FromRevision = Math.Max(0, run.Flags["rev"].Long),
+                OpsMax = (int)Math.Min(opsMax, int.MaxValue),
+            };
             await mirror.RunAsync(run.Terminal).ConfigureAwait(false);
         }
     }
@@ -85,14 +98,19 @@ internal static class MirrorCommand
     {
         private long _keys;
 
+        /// <summary>Where to begin; 0 for a copy of all that there is first.</summary>
+        public required long FromRevision { get; init; }
+
+        public required int OpsMax { get; init; }
+
         public async Task RunAsync(Terminal terminal)
         {
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(terminal.Interrupted);
             Task report = ReportAsync(terminal, stop.Token);
             try
             {
-                long revision = await CopyAsync(stop.Token).ConfigureAwait(false);
-                await FollowAsync(revision + 1, stop.Token).ConfigureAwait(false);
+                long first = FromRevision > 0 ? FromRevision : await CopyAsync(stop.Token).ConfigureAwait(false) + 1;
+                await FollowAsync(first, stop.Token).ConfigureAwait(false);
             }
             finally
             {
@@ -127,7 +145,7 @@ internal static class MirrorCommand
             }
         }
 
-        /// <summary>Follows the changes; those of one revision stay one transaction.</summary>
+        /// <summary>Follows the changes; those of one revision stay one transaction, up to --max-txn-ops.</summary>
         private async Task FollowAsync(long revision, CancellationToken stop)
         {
             var options = new WatchOptions { Prefix = true, StartRevision = revision };
@@ -139,7 +157,11 @@ internal static class MirrorCommand
                     Op[] ops = one.Select(e => e.Type == WatchEventType.Put
                         ? Op.Put(Renamed(e.Kv.Key), e.Kv.Value)
                         : Op.Delete(Renamed(e.Kv.Key))).ToArray();
-                    await target.Kv.Txn().Then(ops).CommitAsync(stop).ConfigureAwait(false);
+                    foreach (Op[] some in ops.Chunk(OpsMax))
+                    {
+                        await target.Kv.Txn().Then(some).CommitAsync(stop).ConfigureAwait(false);
+                    }
+
                     Interlocked.Add(ref _keys, ops.Length);
                 }
             }

@@ -111,6 +111,9 @@ internal sealed class Session : IAsyncDisposable
                 _run.On("insecure-discovery") ? "" : _run.Text("discovery-srv")),
             Username = user,
             Password = password,
+            Token = Token(user),
+            SendBytesMax = Limit("max-request-bytes"),
+            ReceiveBytesMax = Limit("max-recv-bytes"),
             DialTimeout = _run.Flags["dial-timeout"].Duration,
             KeepAliveTime = _run.Flags["keepalive-time"].Duration,
             KeepAliveTimeout = _run.Flags["keepalive-timeout"].Duration,
@@ -185,6 +188,16 @@ internal sealed class Session : IAsyncDisposable
             ? (user[..colon], user[(colon + 1)..])
             : (user, Passwords.Ask(Terminal, prompt));
     }
+
+    private string Token(string user)
+    {
+        string token = _run.Text("auth-jwt-token");
+        return token.Length > 0 && user.Length > 0
+            ? throw Invocation.BadArguments("`--auth-jwt-token` and `--user` cannot be set at the same time, choose one")
+            : token;
+    }
+
+    private int Limit(string flag) => _run.Flags[flag].Long is > 0 and <= int.MaxValue and var bytes ? (int)bytes : int.MaxValue;
 
     public static EtcdTls? Tls(
         string caFile, string certFile, string keyFile, bool insecureTransport, bool skipVerify, string serverName)

@@ -16,7 +16,7 @@ internal sealed class FieldsPrinter : Printer
 
     public override bool Supports(Answer answer) => answer is not (
         Answer.MemberAdd or Answer.MemberRemove or Answer.MemberUpdate or Answer.MemberPromote or Answer.MoveLeader
-        or Answer.UserGet or Answer.UserList or Answer.AuthStatus);
+        or Answer.Downgrade or Answer.UserGet or Answer.UserList or Answer.AuthStatus);
 
     public override void Get(GetResponse r)
     {

@@ -153,6 +153,12 @@ internal class JsonPrinter : Printer
 
     public override void MoveLeader(ulong from, ulong to, EtcdResponse r) => Print(json => Header(json, r));
 
+    public override void Downgrade(string sentence, DowngradeAnswer r) => Print(json =>
+    {
+        Header(json, r);
+        json.Field("version", r.Version);
+    });
+
     public override void Alarms(AlarmResponse r) => Print(json =>
     {
         Header(json, r);

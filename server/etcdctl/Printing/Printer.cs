@@ -34,6 +34,7 @@ internal enum Answer
     EndpointStatus,
     EndpointHash,
     MoveLeader,
+    Downgrade,
     Alarm,
     RoleGet,
     RoleList,
@@ -105,6 +106,9 @@ internal abstract class Printer
     public virtual void Hash(IReadOnlyList<EndpointHash> all) => throw Unsupported();
 
     public virtual void MoveLeader(ulong from, ulong to, EtcdResponse r) => throw Unsupported();
+
+    /// <summary>A step of a downgrade; the sentence is what the simple format says.</summary>
+    public virtual void Downgrade(string sentence, DowngradeAnswer r) => throw Unsupported();
 
     public virtual void Alarms(AlarmResponse r) => throw Unsupported();
 

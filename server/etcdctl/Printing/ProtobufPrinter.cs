@@ -45,6 +45,8 @@ internal sealed class ProtobufPrinter : Printer
 
     public override void MoveLeader(ulong from, ulong to, EtcdResponse r) => Whole(r);
 
+    public override void Downgrade(string sentence, DowngradeAnswer r) => Whole(r);
+
     public override void Alarms(AlarmResponse r) => Whole(r);
 
     public override void RoleGet(string role, RoleGetResponse r) => Whole(r);

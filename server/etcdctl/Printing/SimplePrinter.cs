@@ -158,6 +158,8 @@ internal sealed class SimplePrinter : Printer
     public override void MoveLeader(ulong from, ulong to, EtcdResponse r) =>
         Terminal.WriteLine($"Leadership transferred from {GoText.Hex(from)} to {GoText.Hex(to)}");
 
+    public override void Downgrade(string sentence, DowngradeAnswer r) => Terminal.WriteLine(sentence);
+
     public override void Alarms(AlarmResponse r)
     {
         foreach (Alarm alarm in r.Alarms)

@@ -1,11 +1,10 @@
 using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using Perf.Client;
+using Perf.Etcdctl.Commands;
 using Perf.Etcdctl.Printing;
 
 namespace Perf.Etcdctl.V2;
@@ -18,13 +17,7 @@ internal sealed class V2Client : IDisposable
     public V2Client(IReadOnlyList<string> endpoints, EtcdTls? tls, string user, string password)
     {
         Endpoints = endpoints;
-        var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = true, UseCookies = false };
-        if (tls is not null)
-        {
-            handler.SslOptions = SslOptions(tls);
-        }
-
-        _http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
+        _http = PlainHttp.Client(tls, Timeout.InfiniteTimeSpan);
         if (user.Length > 0)
         {
             _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(
@@ -138,28 +131,6 @@ internal sealed class V2Client : IDisposable
         e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused }
             ? $"dial tcp {new Uri(url).Authority}: connect: connection refused"
             : e.Message;
-
-    private static SslClientAuthenticationOptions SslOptions(EtcdTls tls)
-    {
-        var ssl = new SslClientAuthenticationOptions { CertificateRevocationCheckMode = X509RevocationMode.NoCheck };
-        if (tls.TrustedRoots is not null)
-        {
-            ssl.CertificateChainPolicy = new X509ChainPolicy
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck,
-                DisableCertificateDownloads = true,
-            };
-            ssl.CertificateChainPolicy.CustomTrustStore.AddRange(tls.TrustedRoots);
-        }
-
-        if (tls.ClientCertificate is { } certificate)
-        {
-            ssl.LocalCertificateSelectionCallback = (_, _, _, _, _) => certificate()!;
-        }
-
-        return ssl;
-    }
 
     private async Task<(HttpStatusCode Status, string Body, string Index)> SendAsync(
         HttpMethod method, string path, Func<HttpContent>? content, CancellationToken cancellation)

@@ -203,29 +203,8 @@ internal sealed class V2ClusterCommands(V2Run run)
     }
 
     /// <summary>A peer URL, found fit before a request is sent.</summary>
-    private static string Checked(string text)
-    {
-        string url = text.Trim();
-        string scheme = url.Split("://", 2)[0];
-        if (scheme is "unix" or "unixs")
-        {
-            return url;
-        }
-
-        if (scheme is not ("http" or "https") || scheme.Length == url.Length)
-        {
-            throw V2Exception.Of("URL scheme must be http, https, unix, or unixs: " + url);
-        }
-
-        string[] parts = url[(scheme.Length + 3)..].Split('/', 2);
-        int colon = parts[0].LastIndexOf(':');
-        if (colon < 0 || parts[0].IndexOf(']', StringComparison.Ordinal) > colon)
-        {
-            throw V2Exception.Of("URL address does not have the form \"host:port\": " + url);
-        }
-
-        return parts.Length == 1 ? url : throw V2Exception.Of("URL must not contain a path: " + url);
-    }
+    private static string Checked(string text) =>
+        MemberCommands.Fault(text.Trim()) is { } fault ? throw V2Exception.Of(fault) : text.Trim();
 
     private async Task<bool> IsHealthyAsync(V2Member member)
     {

@@ -16,8 +16,8 @@ public sealed partial class SurfaceTableTests
     [
         ("SEED", 13), ("RPC", 12), ("REQ", 15), ("RNG", 13), ("PUT", 8), ("TXN", 11), ("CMP", 5), ("WCH", 21), ("LSE", 12),
         ("MBR", 9), ("MNT", 9), ("AUT", 17), ("CON", 4), ("ERR", 2), ("GW", 11), ("HTTP", 12), ("V2", 7), ("PEER", 16),
-        ("FLG", 9), ("FLM", 0), ("FLC", 0), ("FLS", 0), ("FLX", 0), ("SUB", 5), ("OPS", 9), ("MET", 3), ("ME2", 5),
-        ("REG", 12),
+        ("FLG", 9), ("FLM", 0), ("FLC", 0), ("FLS", 0), ("FLX", 0), ("SUB", 5), ("CTL", 14), ("CTK", 12), ("CTC", 11),
+        ("CTA", 5), ("UTL", 5), ("OPS", 9), ("MET", 3), ("ME2", 5), ("REG", 12),
     ];
 
     [Fact]

@@ -445,6 +445,12 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     /// <summary>The pipeline is broken: nothing may be answered any more. The process ends; restart recovers.</summary>
     private void OnFatal(Exception e)
     {
+        // One of them may have failed, the committing one perhaps: the others would go on answering.
+        foreach (LoopThread thread in _threads)
+        {
+            thread.Fail();
+        }
+
         Log.Fatal("member failed", ("error", e.ToString()));
         _ended.TrySetResult(e);
     }

@@ -43,6 +43,16 @@ public sealed class LoopThread
         }
     }
 
+    /// <summary>
+    /// Something else of the pipeline has failed: no loop begins another turn, so that nothing is answered any more. Does not
+    /// wait; may come from any thread.
+    /// </summary>
+    internal void Fail()
+    {
+        _failed = true;
+        _signal.Set();
+    }
+
     /// <summary>Keeps the thread asleep, if it is, so that the caller may turn its loops; then <see cref="LetGo"/>.</summary>
     internal bool TryHold() => _signal.TryHold();
 
@@ -64,8 +74,7 @@ public sealed class LoopThread
         }
         catch (Exception e)
         {
-            _failed = true;
-            _signal.Set();
+            Fail();
             _onFatal(e);
             return false;
         }
@@ -79,6 +88,11 @@ public sealed class LoopThread
         bool worked = false;
         foreach (ILoop loop in _loops)
         {
+            if (_failed)
+            {
+                return false;
+            }
+
             worked |= loop.Turn();
         }
 

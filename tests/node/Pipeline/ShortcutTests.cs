@@ -52,6 +52,21 @@ public sealed class ShortcutTests
     }
 
     [Fact]
+    public void A_thread_told_of_a_failure_elsewhere_turns_its_loops_no_more()
+    {
+        var loop = new FailingLoop();
+        var thread = new LoopThread("test", new Signal(), _ => { }, loop);
+        thread.Start();
+        Assert.True(SpinWait.SpinUntil(thread.TryHold, TimeSpan.FromSeconds(60)));
+        int turns = loop.Turns;
+        thread.Fail();
+        Assert.False(thread.TurnHeld());
+        thread.LetGo();
+        thread.Stop();
+        Assert.Equal(turns, loop.Turns);
+    }
+
+    [Fact]
     public async Task Lone_puts_and_crowds_in_turn_lose_nothing()
     {
         await using NodeHarness harness = await NodeHarness.StartAsync(NewDisk(), NodeHarness.Config("/data/m0"));

@@ -9,6 +9,7 @@ using Xunit;
 namespace Perf.Seeds.Tests.Discovery;
 
 /// <summary>Clusters whose founders find each other (SURFACE 5.2 to 5.4).</summary>
+[Collection(BesideProxies.Name)]
 public sealed class DiscoveryTests
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);

@@ -6,6 +6,7 @@ using Xunit;
 namespace Perf.Seeds.Tests.V2;
 
 /// <summary>The same requests to Debian's etcd and to ours: the same answers, indexes included (SURFACE 2.3).</summary>
+[Collection(BesideProxies.Name)]
 public sealed class V2DifferentialTests
 {
     private const int Requests = 400;

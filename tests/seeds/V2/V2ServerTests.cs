@@ -7,6 +7,7 @@ using Xunit;
 namespace Perf.Seeds.Tests.V2;
 
 /// <summary>The v2 API of our server by itself: with a real client, across restarts, without the flag, over v3 keys.</summary>
+[Collection(BesideProxies.Name)]
 public sealed class V2ServerTests
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);

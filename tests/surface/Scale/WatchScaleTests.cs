@@ -7,6 +7,7 @@ using Mvccpb;
 using Perf.Cluster.Tests.Harness;
 using Perf.Grpc;
 using Perf.Surface.Tests.Differential;
+using Perf.Surface.Tests.Stacks;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -16,6 +17,7 @@ namespace Perf.Surface.Tests.Scale;
 /// A thousand watchers on one stream and a thousand streams with one each, beside a reader that does not read and is
 /// overtaken by compaction. Each of the two thousand gets exactly its events, and the server's memory stays bounded.
 /// </summary>
+[Collection(OtherStacks.Name)]
 public sealed class WatchScaleTests(ITestOutputHelper output)
 {
     private const int Watchers = 1000;

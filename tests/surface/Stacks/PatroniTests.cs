@@ -7,6 +7,7 @@ using Xunit;
 namespace Perf.Surface.Tests.Stacks;
 
 /// <summary>Debian's Patroni with PostgreSQL 15 and its etcd3 store, which speaks to our JSON gateway.</summary>
+[Collection(OtherStacks.Name)]
 public sealed class PatroniTests
 {
     private const string Patroni = "patroni";

@@ -1,4 +1,5 @@
 using Perf.Cluster.Tests.Harness;
+using Xunit;
 
 namespace Perf.Surface.Tests.Stacks;
 
@@ -6,6 +7,7 @@ namespace Perf.Surface.Tests.Stacks;
 /// The gRPC stacks that are not Go's and not ours: each puts, gets, compares, watches through a restart of the server, keeps
 /// a lease alive, locks and elects. Go's is Debian's etcdctl, in the cluster tests.
 /// </summary>
+[Collection(OtherStacks.Name)]
 public sealed class StackTests
 {
     private const string Python = "/usr/bin/python3";

@@ -37,6 +37,8 @@ internal sealed class Http2Connection : IDisposable
     private readonly Stream _stream;
     private readonly byte[] _credentialsAtFirst = [];
     private readonly byte[] _credentials = [];
+    private byte[]? _blockOfLast;
+    private byte[] _withCredentials = [];
     private readonly byte[] _send = new byte[256 * 1024];
     private readonly byte[] _receive = new byte[256 * 1024];
     private readonly Dictionary<int, long> _startedAt = [];
@@ -256,8 +258,25 @@ internal sealed class Http2Connection : IDisposable
 
     private void Headers(int stream, byte[] block)
     {
-        byte[] credentials = stream == 1 ? _credentialsAtFirst : _credentials;
-        Frame(HeadersFrame, EndHeaders, stream, credentials.Length == 0 ? block : [.. block, .. credentials]);
+        if (_credentials.Length == 0)
+        {
+            Frame(HeadersFrame, EndHeaders, stream, block);
+            return;
+        }
+
+        if (stream == 1)
+        {
+            Frame(HeadersFrame, EndHeaders, stream, [.. block, .. _credentialsAtFirst]);
+            return;
+        }
+
+        if (!ReferenceEquals(block, _blockOfLast))
+        {
+            _blockOfLast = block;
+            _withCredentials = [.. block, .. _credentials];
+        }
+
+        Frame(HeadersFrame, EndHeaders, stream, _withCredentials);
     }
 
     private void OpenWindow(int bytes, int stream = 0)

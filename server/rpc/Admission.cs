@@ -22,6 +22,8 @@ internal sealed class Admission(EtcdNode node)
 
     private AuthStore Auth => node.State.Machine.Auth;
 
+    private long BelievedMillis { get; } = (long)node.Tokens.BelievedFor.TotalMilliseconds;
+
     /// <summary>
     /// Refuses what may not come in. <paramref name="learnerServes"/>: a member without a vote answers this call too.
     /// </summary>
@@ -39,7 +41,9 @@ internal sealed class Admission(EtcdNode node)
     /// Waits until a token is known here that another member has given out (SURFACE AUT-13), and refuses a bad one.
     /// </summary>
     public ValueTask<StoreError> KnowAsync(ServerCall call) =>
-        TryToken(call, out string token) ? KnowAsync(token) : new ValueTask<StoreError>(StoreError.None);
+        Auth.View is { } view && Recall(call, view) is not null ? new(StoreError.None)
+        : TryToken(call, out string token) ? KnowAsync(token)
+        : new(StoreError.None);
 
     /// <summary>The client asked to be refused rather than served by a member that knows no leader.</summary>
     public static bool WantsLeader(ServerCall call) => call.TryGetHeader(HasLeaderHeader, out string value) && value == "true";
@@ -53,10 +57,10 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, view, out AuthInfo info);
-        if (error == StoreError.None && info.Username is { Length: > 0 })
+        StoreError error = Resolve(call, view, out Caller? caller);
+        if (caller is not null)
         {
-            who = new RequestIdentity(view.NameBytes(info.Username), info.Revision);
+            who = caller.Identity;
         }
 
         return error;
@@ -72,10 +76,10 @@ internal sealed class Admission(EtcdNode node)
         }
 
         // One view from the token to the last permission: what another moment says does not mix in.
-        StoreError error = Resolve(call, view, out AuthInfo info);
-        if (error == StoreError.None)
+        StoreError error = Resolve(call, view, out Caller? caller);
+        if (caller is not null)
         {
-            subject = view.Subject(info.Username is null ? null : info);
+            subject = caller.Subject;
         }
 
         return error;
@@ -120,16 +124,35 @@ internal sealed class Admission(EtcdNode node)
         return true;
     }
 
-    private StoreError Resolve(ServerCall call, AuthView view, out AuthInfo info)
+    /// <summary>
+    /// Who asks, as this moment's users know him; null with an error. A token that was good a moment ago is not looked up again.
+    /// </summary>
+    private StoreError Resolve(ServerCall call, AuthView view, out Caller? caller)
     {
-        if (!TryToken(call, out string token))
+        caller = Recall(call, view);
+        if (caller is not null)
         {
-            info = ByCertificate(call, view);
             return StoreError.None;
         }
 
-        return Resolve(token, view.Revision, out info) == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
+        if (!TryToken(call, out string token))
+        {
+            caller = new Caller(ByCertificate(call, view), view, 0);
+            return StoreError.None;
+        }
+
+        if (Resolve(token, view.Revision, out AuthInfo info) != TokenOutcome.Valid)
+        {
+            return StoreError.InvalidAuthToken;
+        }
+
+        caller = new Caller(info, view, Environment.TickCount64 + BelievedMillis);
+        call.Memo = caller;
+        return StoreError.None;
     }
+
+    private static Caller? Recall(ServerCall call, AuthView view) =>
+        call.Memo is Caller known && ReferenceEquals(known.View, view) && Environment.TickCount64 < known.Until ? known : null;
 
     /// <summary>The user whom the client's certificate names (SURFACE AUT-15); nobody when a gateway stands between.</summary>
     private AuthInfo ByCertificate(ServerCall call, AuthView view) =>
@@ -157,5 +180,18 @@ internal sealed class Admission(EtcdNode node)
         }
 
         return Resolve(token, Auth.Revision, out _) == TokenOutcome.Valid ? StoreError.None : StoreError.InvalidAuthToken;
+    }
+
+    /// <summary>
+    /// Who asks: as entries name him, and as permissions are checked. Holds while users stay what they were, and when a token named
+    /// him for a moment only, since tokens die of age.
+    /// </summary>
+    private sealed class Caller(AuthInfo info, AuthView view, long until)
+    {
+        public readonly AuthView View = view;
+        public readonly long Until = until;
+        public readonly AuthSubject Subject = view.Subject(info.Username is null ? null : info);
+        public readonly RequestIdentity Identity =
+            info.Username is { Length: > 0 } ? new RequestIdentity(view.NameBytes(info.Username), info.Revision) : default;
     }
 }

@@ -15,6 +15,9 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 {
     private const int StackBytesMax = 1024;
 
+    /// <summary>A range of so many keys is read while others wait.</summary>
+    private const int NarrowKeysMax = 64;
+
     public void Map(GrpcRouter router)
     {
         router.Map("/etcdserverpb.KV/Range", MethodKind.Unary, Range);
@@ -27,7 +30,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
     private ValueTask Range(ServerCall call)
     {
-        bool serializable = IsSerializable(call.Message, out StoreError error);
+        bool serializable = IsSerializable(call.Message, out bool isWide, out StoreError error);
         if (error == StoreError.None)
         {
             error = admission.Admit(call, learnerServes: serializable);
@@ -50,8 +53,21 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
             error = ready.Result;
         }
 
+        if (isWide && !call.IsAlone)
+        {
+            return RangeElsewhere(call, error);
+        }
+
         ServeRange(call, error);
         return default;
+    }
+
+    /// <summary>Others that came in with it are served by this thread next, and need not wait for so many keys.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask RangeElsewhere(ServerCall call, StoreError error)
+    {
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        ServeRange(call, error);
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
@@ -69,14 +85,14 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
         using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
         ulong revision = admission.AuthRevision;
         error = admission.Subject(call, out AuthSubject subject);
+        RangeView.TryParse(request.Span, out RangeView range);
         if (error == StoreError.None && !subject.MayDoEverything)
         {
-            error = RequestAuthorizer.CheckRange(subject, request.Span);
+            error = subject.Check(PermissionKind.Read, range.Key, range.RangeEnd);
         }
 
         if (error == StoreError.None)
         {
-            RangeView.TryParse(request.Span, out RangeView range);
             if (subject.IsChecked)
             {
                 HeldResponse held = HeldResponse.ForThread();
@@ -114,11 +130,18 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
         return error;
     }
 
-    private static bool IsSerializable(in ReadOnlySequence<byte> message, out StoreError error)
+    private static bool IsSerializable(in ReadOnlySequence<byte> message, out bool isWide, out StoreError error)
     {
         using var request = new ContiguousMessage(message, stackalloc byte[StackBytesMax]);
+        isWide = false;
         error = RequestValidator.ValidateRange(request.Span);
-        return error == StoreError.None && RangeView.TryParse(request.Span, out RangeView range) && range.Serializable;
+        if (error != StoreError.None || !RangeView.TryParse(request.Span, out RangeView range))
+        {
+            return false;
+        }
+
+        isWide = !range.RangeEnd.IsEmpty && range.Limit is 0 or > NarrowKeysMax;
+        return range.Serializable;
     }
 
     private ValueTask Put(ServerCall call)

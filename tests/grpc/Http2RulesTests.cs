@@ -353,6 +353,65 @@ public sealed class Http2RulesTests
         await AssertEchoesAsync(stream, 7);
     }
 
+    /// <summary>
+    /// A request refused by its first bytes: the client may have sent more of it already, and hears nothing but the status. (A reset
+    /// with STREAM_CLOSED overtook the status in grpc's C core.)
+    /// </summary>
+    [Fact]
+    public async Task What_follows_a_refused_request_is_ignored()
+    {
+        await using TestServer server = await TestServer.StartAsync(o => new() { Endpoints = o.Endpoints, ReceiveBytesMax = 1000 });
+        await using NetworkStream stream = await OpenAsync(server);
+        await stream.WriteAsync(RawClient.Call(1, TestServer.Echo));
+        for (int i = 0; i < 40; i++)
+        {
+            await stream.WriteAsync(RawClient.Frame(Data, (byte)(i == 39 ? EndStream : 0), 1, RawClient.Message("x", length: 5000)));
+        }
+
+        (byte type, byte flags, int id, _) = await NextAsync(stream, Headers, Data);
+        Assert.Equal((Headers, EndStream | EndHeaders, 1), (type, flags, id));
+        (type, _, id, byte[] payload) = await NextAsync(stream, Reset);
+        Assert.Equal((Reset, 1, 0), (type, id, BinaryPrimitives.ReadInt32BigEndian(payload)));
+        await stream.WriteAsync(RawClient.Frame(Data, 0, 1, RawClient.Message("late")));
+        await stream.WriteAsync(RawClient.Frame(Ping, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8));
+        (type, _, _, _) = await NextAsync(stream, Reset, Ping, GoAway);
+        Assert.Equal(Ping, type);
+        await AssertEchoesAsync(stream, 3);
+    }
+
+    /// <summary>What a server notes at a call's headers is there again for the same headers of the same connection, and for no others.</summary>
+    [Fact]
+    public async Task A_memo_stays_with_its_headers()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        server.Router.Map("/test.Service/Memo", MethodKind.Unary, call =>
+        {
+            call.TryGetHeader("token", out string token);
+            string seen = call.Memo as string ?? "nothing";
+            call.Memo = token;
+            call.WriteMessage(Encoding.ASCII.GetBytes(seen));
+            return default;
+        });
+        Assert.Equal(["nothing", "alice", "nothing", "alice", "bob", "bob"], await AskAsync("alice", "alice", "bob", "alice", "bob", "bob"));
+        Assert.Equal(["nothing"], await AskAsync("alice"));
+
+        async Task<List<string>> AskAsync(params string[] tokens)
+        {
+            await using NetworkStream stream = await OpenAsync(server);
+            var answers = new List<string>();
+            int id = 1;
+            foreach (string token in tokens)
+            {
+                await stream.WriteAsync(RawClient.Call(id, "/test.Service/Memo", ("token", token)));
+                await stream.WriteAsync(RawClient.Frame(Data, EndStream, id, RawClient.Message("")));
+                answers.Add(Encoding.ASCII.GetString((await NextAsync(stream, Data)).Payload.AsSpan(5)));
+                id += 2;
+            }
+
+            return answers;
+        }
+    }
+
     /// <summary>A client that keeps no table is told everything in words.</summary>
     [Theory]
     [InlineData(0)]

@@ -116,6 +116,12 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
 
     public override X509Certificate2? ClientCertificate => _connection.Info.ClientCertificate;
 
+    public override object? Memo
+    {
+        get => _headers.Memo;
+        set => _headers.Memo = value;
+    }
+
     public override ReadOnlySequence<byte> Message => _message;
 
     private bool DeadlinePassed

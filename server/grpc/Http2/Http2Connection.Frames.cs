@@ -167,8 +167,8 @@ internal sealed partial class Http2Connection
             TakeFromConnection(payload.Length);
             if (!_streams.TryGetValue(id, out Http2Stream? stream))
             {
+                // On its way when we ended the stream; another answer to it would only confuse the client.
                 Demand(id <= _lastStream || _isLeaving, Http2Error.Protocol, "DATA");
-                RefuseClosed(id);
                 return;
             }
 
@@ -304,8 +304,8 @@ internal sealed partial class Http2Connection
     {
         if (!_streams.TryGetValue(id, out Http2Stream? stream))
         {
-            // Already over for us; to answer it again would be no use to anyone.
-            RefuseClosed(id);
+            // On its way when we ended the stream.
+            _guard.OnEmptyFrame();
             return;
         }
 
@@ -441,12 +441,5 @@ internal sealed partial class Http2Connection
             Pump(stream);
             ReleaseIfOver(stream);
         }
-    }
-
-    /// <summary>Frames for a stream that is over: told once more, in bounds. Gate held.</summary>
-    private void RefuseClosed(int id)
-    {
-        _guard.OnEmptyFrame();
-        Output.ResetStream(id, Http2Error.StreamClosed);
     }
 }

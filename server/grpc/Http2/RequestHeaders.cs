@@ -4,7 +4,7 @@ using System.Globalization;
 namespace Perf.Grpc;
 
 /// <summary>
-/// What a request's header block says. Never changes: a connection whose client repeats itself gives the same object to many calls.
+/// What a request's header block says. But for the memo it never changes: a connection whose client repeats itself gives the same object to many calls.
 /// </summary>
 internal sealed class RequestHeaders
 {
@@ -41,6 +41,9 @@ internal sealed class RequestHeaders
 
     /// <summary>The method the path names, if it is served.</summary>
     public GrpcMethod? Called { get; private set; }
+
+    /// <summary>See <see cref="ServerCall.Memo"/>.</summary>
+    public object? Memo { get; set; }
 
     /// <summary>All fields but the pseudo headers.</summary>
     public ReadOnlySpan<KeyValuePair<string, string>> Fields => _fields;

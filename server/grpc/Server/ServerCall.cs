@@ -61,6 +61,13 @@ public abstract class ServerCall
     public abstract Metadata GetHeaders();
 
     /// <summary>
+    /// Free for the server. It stays with the headers: a later call of the same connection with the very same headers may see it again,
+    /// and calls at the same time share it. So it may hold what follows from headers and connection alone, never changes, and whoever
+    /// reads it asks whether it still holds.
+    /// </summary>
+    public virtual object? Memo { get; set; }
+
+    /// <summary>
     /// Brings the next request message into <see cref="Message"/>; false when the client has finished sending. For calls with a
     /// single request the message is there before the handler starts, and the first ReadMessageAsync returns true at once.
     /// Throws <see cref="RpcException"/> for frames that break the rules and <see cref="OperationCanceledException"/> when the

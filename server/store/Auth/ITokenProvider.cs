@@ -19,6 +19,12 @@ public interface ITokenProvider
     /// <summary>True when every member must be told of a token, so that any of them knows it.</summary>
     bool IsReplicated { get; }
 
+    /// <summary>
+    /// For how long <see cref="TokenOutcome.Valid"/> may be believed without asking again, as long as users, roles and
+    /// permissions stay what they are. Zero: it may not.
+    /// </summary>
+    TimeSpan BelievedFor => TimeSpan.Zero;
+
     /// <summary>Auth has been switched on.</summary>
     void Enable();
 

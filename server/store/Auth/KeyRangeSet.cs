@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace Perf.Store.Auth;
 
 /// <summary>
@@ -8,13 +10,19 @@ internal sealed class KeyRangeSet
 {
     public static readonly KeyRangeSet Empty = new([], []);
 
+    private const int HeadBytes = sizeof(ulong);
+
     private readonly byte[][] _begins;
     private readonly byte[]?[] _ends;
+
+    /// <summary>The first bytes of each begin as a number that compares as they do: most steps of a search need no more.</summary>
+    private readonly ulong[] _heads;
 
     private KeyRangeSet(byte[][] begins, byte[]?[] ends)
     {
         _begins = begins;
         _ends = ends;
+        _heads = Array.ConvertAll(begins, begin => Head(begin));
     }
 
     /// <summary>Compiles ranges; empty and inverted ones hold no key, touching ones become one.</summary>
@@ -51,12 +59,14 @@ internal sealed class KeyRangeSet
     /// </summary>
     public bool Covers(ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
     {
+        ulong head = Head(key);
         int low = 0;
         int high = _begins.Length;
         while (low < high)
         {
             int middle = (low + high) >>> 1;
-            if (_begins[middle].AsSpan().SequenceCompareTo(key) <= 0)
+            ulong there = _heads[middle];
+            if (there < head || (there == head && _begins[middle].AsSpan().SequenceCompareTo(key) <= 0))
             {
                 low = middle + 1;
             }
@@ -89,6 +99,20 @@ internal sealed class KeyRangeSet
         }
 #endif
         return rangeEnd.IsEmpty || (!KeyRanges.IsOpenEnd(rangeEnd) && rangeEnd.SequenceCompareTo(end) <= 0);
+    }
+
+    /// <summary>Shorter keys are filled up with zero bytes: they come first or are equal, and then the keys decide.</summary>
+    private static ulong Head(ReadOnlySpan<byte> key)
+    {
+        if (key.Length >= HeadBytes)
+        {
+            return BinaryPrimitives.ReadUInt64BigEndian(key);
+        }
+
+        Span<byte> filled = stackalloc byte[HeadBytes];
+        filled.Clear();
+        key.CopyTo(filled);
+        return BinaryPrimitives.ReadUInt64BigEndian(filled);
     }
 }
 

@@ -44,6 +44,9 @@ public sealed class SimpleTokens : ITokenProvider
     /// <inheritdoc/>
     public bool IsReplicated => true;
 
+    /// <inheritdoc/>
+    public TimeSpan BelievedFor => TimeSpan.FromSeconds((double)_ttlTicks / _clock.TimestampFrequency / StepsPerTtl);
+
     /// <summary>Tokens held, dead ones not yet swept included.</summary>
     public int Count => _tokens.Count;
 

@@ -31,16 +31,22 @@ public sealed class EtcdClient : IAsyncDisposable
         Auth = new Auth(_caller);
     }
 
+    /// <summary>Keys and values: reads, writes, transactions, compaction.</summary>
     public Kv Kv { get; }
 
+    /// <summary>Changes of keys, as they happen.</summary>
     public Watches Watches { get; }
 
+    /// <summary>Leases: keys that go away with who wrote them.</summary>
     public Leases Leases { get; }
 
+    /// <summary>The members.</summary>
     public Cluster Cluster { get; }
 
+    /// <summary>Care of the members: status, snapshots, defragmentation, alarms.</summary>
     public Maintenance Maintenance { get; }
 
+    /// <summary>Users, roles and the switch for authentication.</summary>
     public Auth Auth { get; }
 
     /// <summary>The endpoints calls are spread over.</summary>

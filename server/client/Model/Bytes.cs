@@ -76,10 +76,13 @@ public readonly struct Bytes : IEquatable<Bytes>, IComparable<Bytes>
     /// <summary>The bytes read as UTF-8; what is not UTF-8 becomes U+FFFD.</summary>
     public override string ToString() => Encoding.UTF8.GetString(Span);
 
+    /// <summary>The text's UTF-8.</summary>
     public static implicit operator Bytes(string text) => new(Encoding.UTF8.GetBytes(text));
 
+    /// <summary>The array itself, not a copy: it must not be changed while it is in use.</summary>
     public static implicit operator Bytes(byte[] bytes) => new(bytes);
 
+    /// <summary>The memory itself, not a copy.</summary>
     public static implicit operator Bytes(ReadOnlyMemory<byte> bytes) => new(bytes);
 
     public static bool operator ==(Bytes left, Bytes right) => left.Equals(right);

@@ -3,6 +3,7 @@ namespace Perf.Client;
 /// <summary>Kind of an alarm.</summary>
 public enum AlarmType
 {
+    /// <summary>All kinds, in a request.</summary>
     None = 0,
 
     /// <summary>The data file has reached its quota; writes are refused.</summary>
@@ -18,6 +19,7 @@ public sealed record Alarm(ulong MemberId, AlarmType Type);
 /// <summary>The alarms that are up.</summary>
 public sealed class AlarmResponse : EtcdResponse
 {
+    /// <summary>None when all is well.</summary>
     public IReadOnlyList<Alarm> Alarms { get; init; } = [];
 
     internal static AlarmResponse From(Etcdserverpb.AlarmResponse m) => new()
@@ -44,14 +46,19 @@ public sealed class StatusResponse : EtcdResponse
     /// <summary>The member it believes to lead, or 0.</summary>
     public ulong Leader { get; init; }
 
+    /// <summary>The last entry it knows to be committed.</summary>
     public ulong RaftIndex { get; init; }
 
+    /// <summary>The term it is in.</summary>
     public ulong RaftTerm { get; init; }
 
+    /// <summary>The last entry whose effect can be read from it.</summary>
     public ulong RaftAppliedIndex { get; init; }
 
+    /// <summary>What is wrong with it, such as an alarm that is up.</summary>
     public IReadOnlyList<string> Errors { get; init; } = [];
 
+    /// <summary>True while it receives the log without a vote.</summary>
     public bool IsLearner { get; init; }
 
     internal static StatusResponse From(Etcdserverpb.StatusResponse m) => new()
@@ -74,6 +81,7 @@ public sealed class StatusResponse : EtcdResponse
 /// <summary>Hash of a member's key-value history.</summary>
 public sealed class HashKvResponse : EtcdResponse
 {
+    /// <summary>Equal on members that hold the same history.</summary>
     public uint Hash { get; init; }
 
     /// <summary>The compaction the hash starts from; hashes are comparable only when these are equal.</summary>

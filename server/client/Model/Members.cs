@@ -3,13 +3,16 @@ namespace Perf.Client;
 /// <summary>A member of the cluster.</summary>
 public sealed record Member
 {
+    /// <summary>Its id, for as long as it is a member.</summary>
     public ulong Id { get; init; }
 
     /// <summary>Its name; empty until it has started for the first time.</summary>
     public string Name { get; init; } = "";
 
+    /// <summary>Where the other members reach it.</summary>
     public IReadOnlyList<string> PeerUrls { get; init; } = [];
 
+    /// <summary>Where clients reach it; empty until it has started for the first time.</summary>
     public IReadOnlyList<string> ClientUrls { get; init; } = [];
 
     /// <summary>True while it receives the log without a vote.</summary>

@@ -7,17 +7,30 @@ public enum SortOrder
 {
     /// <summary>As stored, which is by key ascending.</summary>
     None = 0,
+
+    /// <summary>Smallest first.</summary>
     Ascend = 1,
+
+    /// <summary>Largest first.</summary>
     Descend = 2,
 }
 
 /// <summary>Field a get sorts by.</summary>
 public enum SortTarget
 {
+    /// <summary>By key.</summary>
     Key = 0,
+
+    /// <summary>By how often the key was written.</summary>
     Version = 1,
+
+    /// <summary>By the revision that created the key.</summary>
     Create = 2,
+
+    /// <summary>By the revision that changed the key last.</summary>
     Mod = 3,
+
+    /// <summary>By value.</summary>
     Value = 4,
 }
 
@@ -51,12 +64,16 @@ public sealed record GetOptions
     /// <summary>True to return only the number of keys.</summary>
     public bool CountOnly { get; init; }
 
+    /// <summary>Leaves out keys changed last before this revision; 0 for none.</summary>
     public long MinModRevision { get; init; }
 
+    /// <summary>Leaves out keys changed last after this revision; 0 for none.</summary>
     public long MaxModRevision { get; init; }
 
+    /// <summary>Leaves out keys created before this revision; 0 for none.</summary>
     public long MinCreateRevision { get; init; }
 
+    /// <summary>Leaves out keys created after this revision; 0 for none.</summary>
     public long MaxCreateRevision { get; init; }
 
     internal Etcdserverpb.RangeRequest ToRequest(Bytes key)
@@ -158,9 +175,16 @@ public sealed class Op
 /// <summary>How a comparison relates what is stored to what is given.</summary>
 public enum CompareResult
 {
+    /// <summary>Holds when both are the same.</summary>
     Equal = 0,
+
+    /// <summary>Holds when what is stored is greater.</summary>
     Greater = 1,
+
+    /// <summary>Holds when what is stored is less.</summary>
     Less = 2,
+
+    /// <summary>Holds when they differ.</summary>
     NotEqual = 3,
 }
 

@@ -379,6 +379,21 @@ public sealed class Http2RulesTests
         await AssertEchoesAsync(stream, 3);
     }
 
+    [Fact]
+    public async Task A_request_that_is_not_whole_by_its_deadline_is_answered_so()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        await using NetworkStream stream = await OpenAsync(server);
+        await stream.WriteAsync(RawClient.Call(1, TestServer.Echo, ("grpc-timeout", "50m")));
+        await stream.WriteAsync(RawClient.Frame(Data, 0, 1, 0, 0));
+        (byte type, _, int id, byte[] payload) = await NextAsync(stream, Headers);
+        Assert.Equal((Headers, 1), (type, id));
+        var fields = new HeaderFields(1 << 16);
+        new HpackDecoder().Decode(payload, fields);
+        Assert.Contains(new("grpc-status", "4"), fields.Fields);
+        await AssertEchoesAsync(stream, 3);
+    }
+
     /// <summary>What a server notes at a call's headers is there again for the same headers of the same connection, and for no others.</summary>
     [Fact]
     public async Task A_memo_stays_with_its_headers()

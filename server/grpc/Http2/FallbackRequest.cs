@@ -104,6 +104,8 @@ internal sealed class FallbackRequest : IStreamUser, IReady, IThreadPoolWorkItem
 
     void IStreamUser.OnOpen(ReadyBatch batch) => batch.Add(this);
 
+    bool IStreamUser.TryExpire() => false;
+
     void IStreamUser.OnBody(ReadyBatch batch)
     {
         if (_isDone)

@@ -18,6 +18,7 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
     // Guarded by the gate; _isReset repeats the stream's for whoever asks without it.
     private bool _isReset;
     private bool _isStarted;
+    private bool _isIncomplete;
     private bool _isDone;
     private bool _headersWritten;
 
@@ -41,6 +42,22 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
         {
             StartSoon(batch);
         }
+        else if (_deadlineAt != 0)
+        {
+            _isIncomplete = true;
+            _connection.Incomplete++;
+        }
+    }
+
+    bool IStreamUser.TryExpire()
+    {
+        if (_isStarted || !DeadlinePassed)
+        {
+            return false;
+        }
+
+        Started();
+        return true;
     }
 
     void IStreamUser.OnBody(ReadyBatch batch)
@@ -106,7 +123,7 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
         if (!_isStarted)
         {
             // Nothing runs on behalf of it, and nothing will.
-            _isStarted = true;
+            Started();
             _isDone = true;
         }
     }
@@ -193,8 +210,18 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
 
     private void StartSoon(ReadyBatch batch)
     {
-        _isStarted = true;
+        Started();
         batch.Add(this, Start);
+    }
+
+    private void Started()
+    {
+        _isStarted = true;
+        if (_isIncomplete)
+        {
+            _isIncomplete = false;
+            _connection.Incomplete--;
+        }
     }
 
     private void Run()

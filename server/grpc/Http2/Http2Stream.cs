@@ -11,6 +11,9 @@ internal interface IStreamUser
     /// <summary>The request's headers are there.</summary>
     void OnOpen(ReadyBatch batch);
 
+    /// <summary>The request is not whole, and its deadline has passed: it is to be answered so, once.</summary>
+    bool TryExpire();
+
     /// <summary>Body bytes, or the end of the request, have come.</summary>
     void OnBody(ReadyBatch batch);
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Perf.Raft;
 using Perf.Store;
 using Xunit;
@@ -8,7 +9,9 @@ namespace Perf.Node.Tests.Cluster;
 /// <summary>Members that come and go under load while one of them is down.</summary>
 public sealed class ChurnTests
 {
-    private const int Rounds = 6;
+    /// <summary>Each waits for the members to have known each other for five seconds. More by hand: PERF_CHURN_ROUNDS=12.</summary>
+    private static readonly int _rounds = int.Parse(
+        Environment.GetEnvironmentVariable("PERF_CHURN_ROUNDS") ?? "3", CultureInfo.InvariantCulture);
 
     [Fact]
     public async Task Rafts_configuration_equals_the_stored_members_on_every_node_at_every_step()
@@ -27,7 +30,7 @@ public sealed class ChurnTests
         using var over = new CancellationTokenSource();
         var acknowledged = new ConcurrentDictionary<string, bool>();
         Task load = Task.WhenAll(Enumerable.Range(0, 4).Select(w => Task.Run(() => WriteAsync(cluster, w, acknowledged, over.Token))));
-        for (int round = 0; round < Rounds; round++)
+        for (int round = 0; round < _rounds; round++)
         {
             // A learner comes by snapshot and log, and becomes a voter.
             string name = $"new{round}";

@@ -84,7 +84,7 @@ run canary "$(share 1)" 24 bash -c '! fuzz/bin/Release/net10.0/Perf.Fuzz canary 
 export PERF_LINEARIZABLE_OPERATIONS=20000
 run processes "$(share 12)" 40 "${apart[@]}" dotnet test tests/cluster -c Release --no-build --nologo \
   --logger 'console;verbosity=detailed' \
-  --filter 'FullyQualifiedName~Linearizab|FullyQualifiedName~KillTests|FullyQualifiedName~FullDisk|FullyQualifiedName~PowerLoss|FullyQualifiedName~SyncFailure'
+  --filter 'FullyQualifiedName~LinearizabilityTests|FullyQualifiedName~KillTests|FullyQualifiedName~FullDisk|FullyQualifiedName~PowerLoss|FullyQualifiedName~SyncFailure'
 must "processes: operations checked for linearizability" \
   "$(grep -aoE '[0-9]+ operations checked' "$output/processes.log" | awk '{ n += $1 } END { print n + 0 }')" 20000
 

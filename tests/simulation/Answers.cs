@@ -1,11 +1,32 @@
 using System.Text;
 using Perf.Store.Commands;
+using Perf.Store.Mvcc;
 
 namespace Perf.Simulation;
 
 /// <summary>Reads the answers that clients get.</summary>
 internal static class Answers
 {
+    /// <summary>What a revision brought.</summary>
+    public static KeyState[] Changes(ReadOnlySpan<RevisionEvent> events)
+    {
+        var states = new KeyState[events.Length];
+        for (int i = 0; i < events.Length; i++)
+        {
+            Judge.Require(KeyValueView.TryParse(events[i].KeyValue.Span, out KeyValueView kv), "an event that is no key value");
+            states[i] = new KeyState(
+                kv.ModRevision,
+                Encoding.UTF8.GetString(kv.Key),
+                events[i].IsDelete,
+                Encoding.UTF8.GetString(kv.Value),
+                kv.CreateRevision,
+                kv.Version,
+                kv.Lease);
+        }
+
+        return states;
+    }
+
     public static RangeAnswer Range(ReadOnlySpan<byte> response)
     {
         long revision = 0;

@@ -2,9 +2,6 @@ using System.Runtime.CompilerServices;
 
 namespace Perf.Simulation;
 
-/// <summary>What a run is judged wrong for.</summary>
-internal sealed class SimulationFailure(string message) : Exception(message);
-
 /// <summary>Everything that happened, as one number; as lines too when somebody wants to read them.</summary>
 internal sealed class Chronicle(VirtualTime time, bool isTracing)
 {

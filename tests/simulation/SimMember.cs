@@ -469,7 +469,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
 
     void IRevisionSink.OnTransaction(long revision, ReadOnlySpan<RevisionEvent> events)
     {
-        _world.Judge.OnTransaction(Number, revision, events);
+        _world.Judge.OnTransaction(Number, revision, Answers.Changes(events));
         _watches.OnTransaction(revision, events);
     }
 

@@ -96,7 +96,11 @@ internal sealed class Simulation
             LeaseGranted = Leases.Granted,
             LeaseEnded = (lease, _) => Leases.Ended(lease),
         };
-        Judge = new Judge(Chronicle, Model);
+        Judge = new Judge
+        {
+            Expected = revision => revision <= Model.Revision ? Model.Transaction(revision) : [],
+            Noted = (revision, changes) => Chronicle.Note(1, (ulong)revision, (ulong)changes),
+        };
         _founders = string.Join(',', Enumerable.Range(0, Plan.Members).Select(i => $"m{i}=http://m{i}:2380"));
         Founders = InitialCluster.Parse(_founders, "simulation");
         for (int i = 0; i < Plan.Members; i++)

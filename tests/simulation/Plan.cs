@@ -19,6 +19,7 @@ internal enum Fault
     OneWayPartition,
     BridgePartition,
     LeaderCut,
+    LateLines,
     Reset,
     Loss,
     Duplicate,
@@ -92,6 +93,8 @@ internal sealed class Plan
         ResetEvery = Often(dice, 2, 20);
         DefragmentEvery = Often(dice, 3, 20);
         StaleReplayPercent = dice.Of(0, 0, 1, 5);
+        LateEvery = Often(dice, 8, 40);
+        LullEvery = Often(dice, 4, 20);
     }
 
     public int Members { get; }
@@ -174,6 +177,10 @@ internal sealed class Plan
 
     public int StaleReplayPercent { get; }
 
+    public long LateEvery { get; }
+
+    public long LullEvery { get; }
+
     /// <inheritdoc/>
     public override string ToString() =>
         $"members={Members} clients={Clients} keys={Keys} think<={ThinkMax} ordered={IsOrdered} loss={LossPercent}%"
@@ -182,7 +189,8 @@ internal sealed class Plan
         + $" compact={CompactPercent}%/{CompactionBatch} message={MessageBytesMax} inflight={InflightMax} handed={CommittedBytesMax}"
         + $" window={WindowBytes} prevote={PreVote} watchers={Watchers} lease={LeasePercent}% auth={AuthEvery}"
         + $" churn={ChurnEvery} damage={DamageEvery} diskerror={DiskErrorEvery} full={DiskFullEvery}"
-        + $" jump={ClockJumpEvery} reset={ResetEvery} defrag={DefragmentEvery} replay={StaleReplayPercent}%";
+        + $" jump={ClockJumpEvery} reset={ResetEvery} defrag={DefragmentEvery} replay={StaleReplayPercent}%"
+        + $" late={LateEvery} lull={LullEvery}";
 
     private static long Often(Dice dice, long low, long high) =>
         dice.Percent(40) ? 0 : dice.Between(low, high) * VirtualTime.Second;

@@ -20,6 +20,7 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
     private long _operation;
     private int _valueCount;
     private string? _key;
+    private long _deletedAt;
 
     public void Start() => world.Time.After(dice.Between(0, VirtualTime.Second), Next);
 
@@ -31,6 +32,12 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
     {
         if (world.IsOver)
         {
+            return;
+        }
+
+        if (world.Time.Now < world.LullUntil && world.AwakeClient != number)
+        {
+            world.Time.At(world.LullUntil + dice.Between(0, world.Plan.ThinkMax), Next);
             return;
         }
 
@@ -55,7 +62,7 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
         world.Enter(key);
         _values.Clear();
         _body.Clear();
-        if (dice.Percent(world.Plan.CompactPercent))
+        if (_deletedAt != 0 || dice.Percent(world.Plan.CompactPercent))
         {
             Compact(member, operation);
             return;
@@ -67,7 +74,7 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
             return;
         }
 
-        switch (dice.Below(12))
+        switch (dice.Below(13))
         {
             case < 3:
                 Put(member, key, operation);
@@ -83,6 +90,9 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
                 break;
             case < 9:
                 ReadLinearizable(member, key, operation);
+                break;
+            case 9:
+                Glance(member, key, operation);
                 break;
             default:
                 Read(member, isLinearizable: false, key, operation, floor: 0);
@@ -155,6 +165,9 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
 
             world.Judge.AckedDelete(key, deleted, revision, floor);
             _mods[key] = 0;
+
+            // Whoever cleans up goes on to compact what is gone, tombstone and all.
+            _deletedAt = deleted > 0 && dice.Percent(8 * world.Plan.CompactPercent) ? revision : 0;
         });
     }
 
@@ -249,9 +262,27 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
         Write(member, InternalField.Txn, operation, $"txn tree {key} {other} at {at}", (_, _) => world.Judge.CheckedOne());
     }
 
+    /// <summary>One key or a range of any kind, with or without an end, as somebody who may or may not.</summary>
+    private void Glance(SimMember member, string key, long operation)
+    {
+        string end = dice.Of("", "\0", "l", Key(int.Parse(key[1..], CultureInfo.InvariantCulture) + 3));
+        WriteOp(2, 1, () =>
+        {
+            _body.Bytes(1, Bytes(key));
+            if (end.Length > 0)
+            {
+                _body.Bytes(2, Bytes(end));
+            }
+        });
+        string text = $"txn read {key}..{(end == "\0" ? "open" : end)}";
+        Write(member, InternalField.Txn, operation, text, (_, _) => world.Judge.CheckedOne());
+    }
+
     private void Compact(SimMember member, long operation)
     {
-        long revision = Math.Max(1, member.State.Machine.Kv.PublishedRevision - (dice.Percent(30) ? 0 : dice.Between(0, 50)));
+        long revision = _deletedAt != 0 ? _deletedAt
+            : Math.Max(1, member.State.Machine.Kv.PublishedRevision - (dice.Percent(30) ? 0 : dice.Between(0, 50)));
+        _deletedAt = 0;
         world.Judge.AskedCompaction(revision);
         _body.Int64(1, revision);
         Write(member, InternalField.Compaction, operation, $"compact {revision}", (_, _) => { });

@@ -14,13 +14,27 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
     private readonly bool[,] _cut = new bool[Simulation.HostsMax, Simulation.HostsMax];
     private readonly long[,,] _last = new long[Simulation.HostsMax, Simulation.HostsMax, 2];
 
+    private readonly long[] _lateMax = new long[Simulation.HostsMax];
+    private readonly long[] _lateSince = new long[Simulation.HostsMax];
+
     private readonly int[,] _epochs = new int[Simulation.HostsMax, Simulation.HostsMax];
 
     public long Delivered { get; private set; }
 
     public void Cut(int from, int to) => _cut[from, to] = true;
 
-    public void Heal() => Array.Clear(_cut);
+    /// <summary>What goes to a member takes longer and longer, up to so long; in order, as in a queue that fills.</summary>
+    public void MakeLate(int to, long lateMax)
+    {
+        _lateMax[to] = lateMax;
+        _lateSince[to] = world.Time.Now;
+    }
+
+    public void Heal()
+    {
+        Array.Clear(_cut);
+        Array.Clear(_lateMax);
+    }
 
     /// <summary>The connections between two members break: what is under way is gone, and both notice.</summary>
     public void Reset(SimHost a, SimHost b)
@@ -86,6 +100,7 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
     private void Schedule(int from, int to, int stream, byte[] bytes)
     {
         long at = world.Time.Now + dice.Between(100, world.Plan.DelayMax);
+        at += Math.Min(_lateMax[to], (world.Time.Now - _lateSince[to]) / 2);
         if (world.IsFaulty && dice.Percent(world.Plan.LongDelayPercent))
         {
             world.Count(Fault.LongDelay);

@@ -143,6 +143,11 @@ internal sealed class Simulation
     public bool HasLyingDisks { get; }
 
     /// <summary>The time of faults.</summary>
+    /// <summary>Until then one client alone asks for anything.</summary>
+    public long LullUntil { get; private set; }
+
+    public int AwakeClient { get; private set; }
+
     public bool IsFaulty { get; private set; } = true;
 
     /// <summary>Clients ask for nothing new.</summary>
@@ -314,6 +319,12 @@ internal sealed class Simulation
         Every(Plan.PauseEvery, PauseSomebody);
         Every(Plan.CutEvery, CutSomething);
         Every(Plan.SyncErrorEvery, FailASync);
+        Every(Plan.LateEvery, MakeLate);
+        Every(Plan.LullEvery, _ =>
+        {
+            AwakeClient = _dice.Below(Plan.Clients);
+            LullUntil = Time.Now + _dice.Between(VirtualTime.Second, 5 * VirtualTime.Second);
+        });
         Every(Plan.DiskErrorEvery, host => host.FailCall((int)_dice.Between(1, 500)));
         Every(Plan.DiskFullEvery, host =>
             host.FullUntil = Time.Now + _dice.Between(VirtualTime.Second, 10 * VirtualTime.Second));
@@ -561,6 +572,41 @@ internal sealed class Simulation
             host.PausedUntil = Time.Now + _dice.Between(VirtualTime.Millisecond, 6 * VirtualTime.Second);
             Chronicle.Line($"m{host.Number} paused until {host.PausedUntil / 1e6}");
         }
+    }
+
+    /// <summary>
+    /// What a member is told gets older and older, until nobody hears it any more: it goes on for a while on answers to
+    /// what it had asked long ago, and others may have gone on without it.
+    /// </summary>
+    private void MakeLate(SimHost host)
+    {
+        if (Model.Members.Count < 2)
+        {
+            return;
+        }
+
+        Count(Fault.LateLines);
+        SimHost target = Array.Find([.. Hosts], h => h.Member?.IsLeader == true) ?? host;
+        long late = _dice.Between(VirtualTime.Second, 5 * VirtualTime.Second);
+        Chronicle.Line($"m{target.Number} hears others late, up to {late / 1e6} s");
+        Network.MakeLate(target.Number, late);
+        Time.After(2 * late, () =>
+        {
+            if (!IsFaulty)
+            {
+                return;
+            }
+
+            foreach (SimHost other in Hosts)
+            {
+                if (other != target)
+                {
+                    Network.Cut(target.Number, other.Number);
+                }
+            }
+
+            HealLater();
+        });
     }
 
     private void CutSomething(SimHost host)

@@ -355,7 +355,9 @@ public sealed partial class RaftCore
             return StepOutcome.Contradiction;
         }
 
-        bool isProbeAnswer = member.State == ProgressState.Probe && message.Index == member.Match;
+        // An empty probe is answered with what is known already. One with entries is not: such an answer is an old one, and
+        // to send a whole window for each of those while the rejections of the last window come in never ends.
+        bool isProbeAnswer = member.State == ProgressState.Probe && member.IsProbeEmpty && message.Index == member.Match;
         if (!member.Advance(message.Index) && !isProbeAnswer)
         {
             return StepOutcome.Stale;

@@ -30,6 +30,9 @@ internal sealed class Progress(ulong id, bool isLearner, int inflightMax, long i
     /// <summary>Probe: one message is out; wait for its answer or for a heartbeat's.</summary>
     public bool ProbeSent { get; set; }
 
+    /// <summary>Probe: the message that is out carries nothing.</summary>
+    public bool IsProbeEmpty { get; private set; }
+
     /// <summary>Send an append even when it carries nothing: something may have got lost.</summary>
     public bool AppendDue { get; set; }
 
@@ -154,6 +157,7 @@ internal sealed class Progress(ulong id, bool isLearner, int inflightMax, long i
         if (State == ProgressState.Probe)
         {
             ProbeSent = true;
+            IsProbeEmpty = lastIndex < Next;
             return;
         }
 
@@ -169,6 +173,7 @@ internal sealed class Progress(ulong id, bool isLearner, int inflightMax, long i
     {
         State = state;
         ProbeSent = false;
+        IsProbeEmpty = false;
         AppendDue = false;
         ReadPending = false;
         PendingSnapshot = 0;

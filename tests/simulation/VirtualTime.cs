@@ -6,6 +6,9 @@ namespace Perf.Simulation;
 /// </summary>
 internal sealed class VirtualTime : TimeProvider
 {
+    /// <summary>A run has some hundred thousand. Where messages beget messages, it would never end.</summary>
+    private const long EventsMax = 20_000_000;
+
     public const long Second = 1_000_000;
     public const long Millisecond = 1_000;
 
@@ -51,6 +54,7 @@ internal sealed class VirtualTime : TimeProvider
         Action what = _events.Dequeue();
         Now = next.At;
         Events++;
+        Judge.Require(Events < EventsMax, $"more than {EventsMax} events: a storm");
         what();
         return true;
     }

@@ -123,6 +123,40 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void Old_answers_among_the_rejections_of_a_lost_window_do_not_send_it_again_and_again()
+    {
+        // One entry a message; the first of a whole window is lost, so the others are rejected. In between come answers
+        // to copies of what had been there before.
+        var probe = new Probe(1, Three, configure: c => c with { MessageBytesMax = 1 });
+        probe.BecomeLeader();
+        probe.Run();
+        probe.Accept(2, 1);
+        probe.Accept(3, 1);
+        probe.Run();
+        for (int i = 0; i < 50; i++)
+        {
+            probe.Propose("a");
+        }
+
+        Assert.Equal(50, probe.Run().Count(IsAppendToTwo));
+        int sent = 0;
+        for (ulong index = 2; index < 50; index++)
+        {
+            probe.Step(new Message { Type = MessageType.AppResp, From = 2, Term = 1, Index = index, Reject = true, RejectHint = 1 });
+            probe.Accept(2, 1);
+            sent += probe.Run().Count(IsAppendToTwo);
+        }
+
+        Assert.Equal(1, sent);
+
+        // The answer to the one that was sent again brings the rest.
+        probe.Accept(2, 2);
+        Assert.Equal(49, probe.Run().Count(IsAppendToTwo));
+
+        static bool IsAppendToTwo(Message message) => message.Type == MessageType.App && message.To == 2;
+    }
+
+    [Fact]
     public void A_rejection_from_the_past_changes_nothing()
     {
         var probe = new Probe(1, Three, [1, 1, 1], new HardState(1, 0, 0));

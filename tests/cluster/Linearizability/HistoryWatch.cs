@@ -2,7 +2,7 @@ using System.Text;
 using Perf.Client;
 using Perf.Simulation;
 
-namespace Perf.Cluster.Tests.Harness;
+namespace Perf.Cluster.Tests.Linearizability;
 
 /// <summary>Everything that ever happened to the keys with a prefix, revision by revision.</summary>
 internal sealed class HistoryWatch : IAsyncDisposable

@@ -4,7 +4,7 @@ using Perf.Simulation;
 using Xunit;
 using Xunit.Abstractions;
 
-namespace Perf.Cluster.Tests;
+namespace Perf.Cluster.Tests.Linearizability;
 
 /// <summary>
 /// Real servers, killed one after another under clients that fight over a few keys; what the clients saw is judged by

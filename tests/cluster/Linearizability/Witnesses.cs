@@ -1,10 +1,11 @@
 using System.Text;
 using Etcdserverpb;
 using Google.Protobuf;
+using Perf.Cluster.Tests.Harness;
 using Perf.Grpc;
 using Perf.Simulation;
 
-namespace Perf.Cluster.Tests.Harness;
+namespace Perf.Cluster.Tests.Linearizability;
 
 /// <summary>
 /// Clients that put, delete, compare and read a few keys at once, and remember what they asked, what had been known to

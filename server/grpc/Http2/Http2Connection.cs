@@ -149,27 +149,10 @@ internal sealed partial class Http2Connection : IOutputOwner
 
                 _filled += read;
                 Volatile.Write(ref _lastReadAt, Environment.TickCount64);
-                ReadyBatch batch = Interlocked.Exchange(ref _spareBatch, null) ?? new ReadyBatch();
-                bool goesOn = TakeFrames(batch);
-                Output.FlushSoon();
-                if (!goesOn)
+                if (!Serve(ref reading))
                 {
-                    Run(batch);
                     return;
                 }
-
-                reading = ReadMore();
-                if (reading.IsCompleted)
-                {
-                    Run(batch);
-                    continue;
-                }
-
-                // Another thread may go on reading from here on.
-                _reading = reading;
-                reading.UnsafeOnCompleted(_onRead);
-                Run(batch);
-                return;
             }
         }
         catch (Exception e)
@@ -183,19 +166,43 @@ internal sealed partial class Http2Connection : IOutputOwner
         }
     }
 
+    /// <summary>
+    /// Takes the frames that were read, has the next read started and runs what the frames have brought about. True when that read has
+    /// ended already and is this thread's to look at.
+    /// </summary>
+    private bool Serve(ref ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter reading)
+    {
+        ReadyBatch batch = Interlocked.Exchange(ref _spareBatch, null) ?? new ReadyBatch();
+        OutputBatch.Begin();
+        try
+        {
+            bool goesOn = TakeFrames(batch);
+            Output.FlushSoon();
+            if (goesOn)
+            {
+                reading = ReadMore();
+                goesOn = reading.IsCompleted;
+                if (!goesOn)
+                {
+                    // Another thread may read from here on.
+                    _reading = reading;
+                    reading.UnsafeOnCompleted(_onRead);
+                }
+            }
+
+            batch.Run();
+            Volatile.Write(ref _spareBatch, batch);
+            return goesOn;
+        }
+        finally
+        {
+            OutputBatch.End();
+        }
+    }
+
     /// <summary>The socket's word, or TLS's, that the client is gone.</summary>
     private static bool IsOfTheConnection(Exception e) =>
         e is IOException or SocketException or ObjectDisposedException or OperationCanceledException or InvalidOperationException;
-
-    private void Run(ReadyBatch batch)
-    {
-        if (batch.Count > 0)
-        {
-            batch.Run();
-        }
-
-        Volatile.Write(ref _spareBatch, batch);
-    }
 
     /// <summary>All whole frames of the buffer. False when nothing more is to be read.</summary>
     private bool TakeFrames(ReadyBatch batch)

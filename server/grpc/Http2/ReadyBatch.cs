@@ -14,7 +14,7 @@ internal sealed class ReadyBatch
 
     public void Cancel(CancellationTokenSource source) => _items.Add(new Item(source, 0));
 
-    /// <summary>Runs all of it on this thread. What it writes leaves at the end.</summary>
+    /// <summary>Runs all of it on this thread, and is empty again. What it writes leaves at the end.</summary>
     public void Run()
     {
         OutputBatch.Begin();

@@ -13,5 +13,6 @@ internal static class AllTargets
         new V2JsonTarget(), new V2RequestTarget(), new KeyRangeTarget(),
         new GatewayTarget(), new JwtTarget(), new TxnInputTarget(),
         new FlagsTarget(), new YamlTarget(), new DurationTarget(), new GrpcTextTarget(),
+        new Http2Target(), new HpackTarget(),
     ];
 }

@@ -31,7 +31,6 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
     private byte[]? _inflated;
     private bool _holdsMessage;
     private bool _messageWaits;
-    private int _heldBytes;
 
     // Response side: what the handler has written since the last flush. The handler's own.
     private byte[] _draft = [];
@@ -386,7 +385,6 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
             _message = new(_messageArray, 0, length);
         }
 
-        _heldBytes = end;
         _connection.Credit(_stream, CanRead() ? Math.Min(end, _stream.Uncredited) : _stream.Uncredited);
     }
 

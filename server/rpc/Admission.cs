@@ -17,6 +17,8 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>etcd's gateway sets it; its certificate is not the client's.</summary>
     private const string GatewayHeader = "grpcgateway-accept";
 
+    private static readonly AuthSubject _nobody;
+
     /// <summary>Counts the changes of users, roles and permissions.</summary>
     public ulong AuthRevision => Auth.Revision;
 
@@ -83,6 +85,19 @@ internal sealed class Admission(EtcdNode node)
         }
 
         return error;
+    }
+
+    /// <summary>The same without a copy, for what is done a million times a second; with an error the subject is nobody.</summary>
+    public ref readonly AuthSubject SubjectOf(ServerCall call, out StoreError error)
+    {
+        error = StoreError.None;
+        if (!Auth.Enabled || Auth.View is not { Enabled: true } view)
+        {
+            return ref _nobody;
+        }
+
+        error = Resolve(call, view, out Caller? caller);
+        return ref caller is null ? ref _nobody : ref caller.Subject;
     }
 
     /// <summary>Refuses everybody but root while auth is on.</summary>

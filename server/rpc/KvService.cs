@@ -84,7 +84,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
         using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
         ulong revision = admission.AuthRevision;
-        error = admission.Subject(call, out AuthSubject subject);
+        ref readonly AuthSubject subject = ref admission.SubjectOf(call, out error);
         RangeView.TryParse(request.Span, out RangeView range);
         if (error == StoreError.None && !subject.MayDoEverything)
         {
@@ -93,18 +93,10 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
         if (error == StoreError.None)
         {
-            if (subject.IsChecked)
-            {
-                HeldResponse held = HeldResponse.ForThread();
-                error = node.State.Machine.Kv.Range(range, node.Header(), held);
-                error = Release(call, held, revision, error);
-            }
-            else
-            {
-                SizedResponse response = SizedResponse.For(call);
-                error = node.State.Machine.Kv.Range(range, node.Header(), response);
-                response.Release();
-            }
+            SizedResponse response = SizedResponse.For(call);
+            error = node.State.Machine.Kv.Range(range, node.Header(), response);
+            response.Release();
+            error = StandBy(call, subject, revision, error);
         }
 
         if (error != StoreError.None)
@@ -114,19 +106,14 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
     }
 
     /// <summary>Users may have changed between the check and the read: then nothing of it goes out (SURFACE AUT-17).</summary>
-    private StoreError Release(ServerCall call, HeldResponse held, ulong revision, StoreError error)
+    private StoreError StandBy(ServerCall call, in AuthSubject subject, ulong revision, StoreError error)
     {
-        if (error == StoreError.None && admission.AuthRevision != revision)
+        if (error == StoreError.None && subject.IsChecked && admission.AuthRevision != revision)
         {
-            error = StoreError.AuthOldRevision;
+            call.TakeBack();
+            return StoreError.AuthOldRevision;
         }
 
-        if (error == StoreError.None)
-        {
-            call.WriteMessage(held.Written);
-        }
-
-        held.Release();
         return error;
     }
 
@@ -258,18 +245,10 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
         if (error == StoreError.None)
         {
-            if (subject.IsChecked)
-            {
-                HeldResponse held = HeldResponse.ForThread();
-                error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), held);
-                error = Release(call, held, revision, error);
-            }
-            else
-            {
-                SizedResponse response = SizedResponse.For(call);
-                error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), response);
-                response.Release();
-            }
+            SizedResponse response = SizedResponse.For(call);
+            error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), response);
+            response.Release();
+            error = StandBy(call, subject, revision, error);
         }
 
         if (error != StoreError.None)

@@ -394,6 +394,25 @@ public sealed class Http2RulesTests
         await AssertEchoesAsync(stream, 3);
     }
 
+    [Fact]
+    public async Task What_was_taken_back_is_never_seen()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        server.Router.Map("/test.Service/Regret", MethodKind.Unary, call =>
+        {
+            call.WriteMessage("secret"u8);
+            call.TakeBack();
+            call.Fail(StatusCode.PermissionDenied, "no");
+            return default;
+        });
+        await using NetworkStream stream = await OpenAsync(server);
+        await stream.WriteAsync(RawClient.Call(1, "/test.Service/Regret"));
+        await stream.WriteAsync(RawClient.Frame(Data, EndStream, 1, RawClient.Message("")));
+        (byte type, byte flags, _, _) = await NextAsync(stream, Headers, Data);
+        Assert.Equal((Headers, EndStream | EndHeaders), (type, flags));
+        await AssertEchoesAsync(stream, 3);
+    }
+
     /// <summary>What a server notes at a call's headers is there again for the same headers of the same connection, and for no others.</summary>
     [Fact]
     public async Task A_memo_stays_with_its_headers()

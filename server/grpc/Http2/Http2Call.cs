@@ -193,6 +193,14 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
         _draftBytes += payload.Length;
     }
 
+    public override void TakeBack()
+    {
+        _draftBytes = 0;
+        _messageStarted = _headersWritten;
+        _messagesSent = 0;
+        _bytesSent = 0;
+    }
+
     public override ValueTask FlushAsync()
     {
         lock (_connection.Gate)

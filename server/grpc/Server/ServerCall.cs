@@ -88,6 +88,9 @@ public abstract class ServerCall
     /// <summary>A whole response message at once.</summary>
     public abstract void WriteMessage(ReadOnlySpan<byte> payload);
 
+    /// <summary>Takes back every message written since the last flush.</summary>
+    public abstract void TakeBack();
+
     /// <summary>
     /// Sends what was written. Completes when the client may be sent more: a slow reader makes it wait. Not to be called again, nor
     /// anything written, before it has completed. Throws <see cref="OperationCanceledException"/> when the client is gone.

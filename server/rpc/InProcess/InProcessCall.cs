@@ -124,6 +124,12 @@ internal class InProcessCall : ServerCall
 
     public override void WriteMessage(ReadOnlySpan<byte> payload) => StartMessage(payload.Length).Write(payload);
 
+    public override void TakeBack()
+    {
+        Written.ResetWrittenCount();
+        MessageBytes.Clear();
+    }
+
     public override ValueTask FlushAsync() => default;
 
     public override ValueTask SendHeadersAsync() => default;

@@ -70,7 +70,7 @@ public sealed partial class StateMachine
 
         if (!subject.MayDoEverything)
         {
-            var refusal = RequestAuthorizer.CheckPut(subject, body, _leaseKeys, _options.AuthRules);
+            var refusal = RequestAuthorizer.CheckPut(subject, put, _leaseKeys, _options.AuthRules);
             if (refusal != StoreError.None)
             {
                 return refusal;

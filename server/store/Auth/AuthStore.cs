@@ -31,6 +31,10 @@ public sealed class AuthStore
     private ulong _revision;
     private volatile AuthView? _view;
 
+    // Of the last entry. Apply thread.
+    private AuthUser? _lastAsker;
+    private ulong _lastAskedAt;
+
     /// <summary>Call <see cref="Restore"/> before anything else.</summary>
     public AuthStore(
         IStateBuckets buckets,
@@ -110,6 +114,7 @@ public sealed class AuthStore
         {
             _roles = roles;
             _users = users;
+            _lastAsker = null;
             Volatile.Write(ref _revision, revision is null ? 0 : BinaryPrimitives.ReadUInt64BigEndian(revision));
             _enabled = _buckets.Get(Buckets.Auth, "authEnabled"u8) is [1];
             _view = null;
@@ -135,7 +140,14 @@ public sealed class AuthStore
         AuthUser? user = null;
         if (_enabled && !username.IsEmpty)
         {
-            _users.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(username, out user);
+            // Nearly always the same one again. Every change of a user moves the revision.
+            user = _lastAsker;
+            if (user is null || _lastAskedAt != _revision || !username.SequenceEqual(user.Name))
+            {
+                _users.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(username, out user);
+                _lastAsker = user;
+                _lastAskedAt = _revision;
+            }
         }
 
         return new AuthSubject(_enabled, _revision, !username.IsEmpty, user, revision);

@@ -20,11 +20,13 @@ public static class RequestAuthorizer
     public static StoreError CheckPut(
         in AuthSubject subject, ReadOnlySpan<byte> request, ILeaseKeys leases, AuthRules rules = AuthRules.Whole)
     {
-        if (!PutView.TryParse(request, out var put))
-        {
-            return StoreError.Malformed;
-        }
+        return PutView.TryParse(request, out var put) ? CheckPut(subject, put, leases, rules) : StoreError.Malformed;
+    }
 
+    /// <summary>The same for one that has been read.</summary>
+    public static StoreError CheckPut(
+        in AuthSubject subject, in PutView put, ILeaseKeys leases, AuthRules rules = AuthRules.Whole)
+    {
         var error = subject.Check(PermissionKind.Write, put.Key, default);
         if (error == StoreError.None)
         {

@@ -394,6 +394,31 @@ public sealed class Http2RulesTests
         await AssertEchoesAsync(stream, 3);
     }
 
+    /// <summary>A proxy's handler hears "cancelled" from the server behind it when its own deadline passes.</summary>
+    [Fact]
+    public async Task A_call_cancelled_by_its_deadline_is_told_so_whatever_its_handler_says()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        server.Router.Map("/test.Service/Relay", MethodKind.Unary, async call =>
+        {
+            try
+            {
+                await Task.Delay(Timeout.Infinite, call.Cancelled);
+            }
+            catch (OperationCanceledException)
+            {
+                throw new RpcException(StatusCode.Cancelled, "context canceled");
+            }
+        });
+        await using NetworkStream stream = await OpenAsync(server);
+        await stream.WriteAsync(RawClient.Call(1, "/test.Service/Relay", ("grpc-timeout", "50m")));
+        await stream.WriteAsync(RawClient.Frame(Data, EndStream, 1, RawClient.Message("")));
+        (_, _, _, byte[] payload) = await NextAsync(stream, Headers);
+        var fields = new HeaderFields(1 << 16);
+        new HpackDecoder().Decode(payload, fields);
+        Assert.Contains(new("grpc-status", "4"), fields.Fields);
+    }
+
     [Fact]
     public async Task What_was_taken_back_is_never_seen()
     {

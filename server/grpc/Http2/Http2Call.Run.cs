@@ -349,6 +349,12 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
 
     private void Finish()
     {
+        if (_status == StatusCode.Cancelled && DeadlinePassed)
+        {
+            // Whatever a handler was told to stop by: for the client it was the deadline.
+            Fail(StatusCode.DeadlineExceeded, "context deadline exceeded");
+        }
+
         _method!.CountEnd(_status);
         _method.CountReceived(_messagesReceived, _bytesReceived);
         _method.CountSent(_messagesSent, _bytesSent);

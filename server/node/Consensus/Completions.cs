@@ -33,7 +33,7 @@ internal sealed class Completions(IWorkPool pool)
     private readonly ConcurrentQueue<Batch> _spare = new();
     private Batch? _open;
 
-    /// <summary>Around each batch; null for none. Set before the first.</summary>
+    /// <summary>Around each batch; null for none. Any thread.</summary>
     public ICompletionScope? Scope { get; set; }
 
     /// <summary>Adds to the open batch.</summary>
@@ -65,7 +65,9 @@ internal sealed class Completions(IWorkPool pool)
 
         public void Execute()
         {
-            owner.Scope?.Begin();
+            // The same one at both ends, whoever sets another meanwhile.
+            ICompletionScope? scope = owner.Scope;
+            scope?.Begin();
             for (int i = 0; i < Count; i++)
             {
                 ICompletable item = Items[i];
@@ -74,7 +76,7 @@ internal sealed class Completions(IWorkPool pool)
             }
 
             Count = 0;
-            owner.Scope?.End();
+            scope?.End();
             owner._spare.Enqueue(this);
         }
     }

@@ -148,7 +148,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     /// <summary>How a lone voter serves a lone write; null: always by the loops' threads.</summary>
     internal Shortcut? Shortcut { get; set; }
 
-    /// <summary>Put around each batch of finished requests' continuations. Set before the first request.</summary>
+    /// <summary>Put around each batch of finished requests' continuations. Any thread.</summary>
     public ICompletionScope? CompletionScope
     {
         get => ApplyLoop.CompletionScope;

@@ -17,7 +17,7 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>etcd's gateway sets it; its certificate is not the client's.</summary>
     private const string GatewayHeader = "grpcgateway-accept";
 
-    private static readonly AuthSubject _nobody;
+    private static readonly AuthSubject Nobody;
 
     /// <summary>Counts the changes of users, roles and permissions.</summary>
     public ulong AuthRevision => Auth.Revision;
@@ -93,11 +93,11 @@ internal sealed class Admission(EtcdNode node)
         error = StoreError.None;
         if (!Auth.Enabled || Auth.View is not { Enabled: true } view)
         {
-            return ref _nobody;
+            return ref Nobody;
         }
 
         error = Resolve(call, view, out Caller? caller);
-        return ref caller is null ? ref _nobody : ref caller.Subject;
+        return ref caller is null ? ref Nobody : ref caller.Subject;
     }
 
     /// <summary>Refuses everybody but root while auth is on.</summary>

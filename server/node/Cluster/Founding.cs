@@ -31,7 +31,7 @@ internal sealed class StartState
 internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 {
     /// <summary>What etcd gives a member that has to add itself; the operator updates it.</summary>
-    private static readonly string[] _placeholderPeerUrls = ["http://localhost:2380", "http://localhost:7001"];
+    private static readonly string[] PlaceholderPeerUrls = ["http://localhost:2380", "http://localhost:7001"];
 
     /// <summary>Nominal size of the log's files; small ones are for the simulation.</summary>
     public long SegmentBytes { get; init; } = new WalOptions().SegmentBytes;
@@ -165,7 +165,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
         if (!ids.Contains(wal.NodeId))
         {
             // The log of a backup knows a placeholder alone. First, so that there is a member at every moment.
-            changes.Add(Store.Membership.ConfChange.Add(0, new Member { Id = wal.NodeId, PeerUrls = _placeholderPeerUrls }));
+            changes.Add(Store.Membership.ConfChange.Add(0, new Member { Id = wal.NodeId, PeerUrls = PlaceholderPeerUrls }));
         }
 
         changes.AddRange(ids.Where(id => id != wal.NodeId).Select(id => Store.Membership.ConfChange.Remove(0, id)));

@@ -17,6 +17,9 @@ public sealed class LinearizabilityTests(ITestOutputHelper output)
     /// <summary>Answers between one kill and the next.</summary>
     private const int AnswersPerKill = 400;
 
+    /// <summary>However quickly the answers come: a machine may give them all while one member starts again.</summary>
+    private const int KillsMin = 3;
+
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private static readonly string[] Timing = ["--heartbeat-interval", "50", "--election-timeout", "500"];
@@ -40,7 +43,7 @@ public sealed class LinearizabilityTests(ITestOutputHelper output)
             witnesses.Start(Clients);
             var random = new Random(5);
             int kills = 0;
-            while (witnesses.Answers < Operations)
+            while (witnesses.Answers < Operations || kills < KillsMin)
             {
                 string victim = random.Next(2) == 0 ? group.Leader() : $"m{random.Next(3)}";
                 await GoOnAsync(witnesses, random.Next(AnswersPerKill / 4));
@@ -70,7 +73,6 @@ public sealed class LinearizabilityTests(ITestOutputHelper output)
                 $"{witnesses.Answers} operations checked for linearizability on three processes: {witnesses.Describe()};"
                 + $" {kills} members killed, revision {revision}");
             Assert.True(judge.Checked >= witnesses.Answers, $"{judge.Checked} of {witnesses.Answers} were checked");
-            Assert.True(kills >= 2, $"only {kills} members were killed");
         });
     }
 

@@ -16,7 +16,9 @@ internal sealed class Http2Target() : FuzzTarget("http2")
     private const byte Data = 0;
     private const byte Headers = 1;
     private const byte Reset = 3;
+    private const byte SettingsFrame = 4;
     private const byte GoAway = 7;
+    private const byte Ack = 1;
     private const byte EndStream = 1;
     private const byte EndHeaders = 4;
 
@@ -179,12 +181,17 @@ internal sealed class Http2Target() : FuzzTarget("http2")
                 ended.Add(stream);
             }
 
+            if (type == SettingsFrame && flags == Ack)
+            {
+                // Preface and SETTINGS, which every connection begins with, were good.
+                EnterOnce();
+            }
+
             if (type is not (Data or Headers))
             {
                 continue;
             }
 
-            Enter(stream);
             Require(!ended.Contains(stream), $"frame {type} behind the end of stream {stream}");
             if (type == Headers)
             {
@@ -210,14 +217,14 @@ internal sealed class Http2Target() : FuzzTarget("http2")
         {
             RequireEchoes(bodies[stream].ToArray());
         }
+    }
 
-        void Enter(int stream)
+    private void EnterOnce()
+    {
+        if (!_hasEntered)
         {
-            if (stream != 0 && !_hasEntered)
-            {
-                _hasEntered = true;
-                this.Enter();
-            }
+            _hasEntered = true;
+            Enter();
         }
     }
 

@@ -173,11 +173,13 @@ internal sealed partial class Http2Connection : IOutputOwner
     private bool Serve(ref ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter reading)
     {
         ReadyBatch batch = Interlocked.Exchange(ref _spareBatch, null) ?? new ReadyBatch();
+        bool goesOn = TakeFrames(batch);
+
+        // By the pool, whatever this thread does next: what frames alone ask for does not wait for a handler.
+        Output.FlushSoon();
         OutputBatch.Begin();
         try
         {
-            bool goesOn = TakeFrames(batch);
-            Output.FlushSoon();
             if (goesOn)
             {
                 reading = ReadMore();

@@ -39,12 +39,17 @@ internal sealed class Screen : IDisposable
         }
     }
 
-    /// <summary>Runs a program with a terminal for all three streams.</summary>
+    /// <summary>
+    /// Runs a program with a terminal for all three streams. The shell that script starts gives its place to the program:
+    /// one that stayed would be interrupted by the same key, and some shells (dash) then end with a code of their own.
+    /// </summary>
     public static Screen Open(string program, params string[] arguments)
     {
         string[] words = ["dotnet", Path.Combine(EtcdProcess.Output(program), program + ".dll"), .. arguments];
-        return new Screen(new ProcessStartInfo(
-            "script", ["--quiet", "--return", "--flush", "--command", string.Join(' ', words.Select(w => $"'{w}'")), "/dev/null"]));
+        string command = "exec " + string.Join(' ', words.Select(w => $"'{w}'"));
+        var start = new ProcessStartInfo("script", ["--quiet", "--return", "--flush", "--command", command, "/dev/null"]);
+        start.Environment["SHELL"] = "/bin/sh";
+        return new Screen(start);
     }
 
     /// <summary>Runs a program whose output goes into pipes.</summary>

@@ -117,7 +117,6 @@ internal sealed class WatchService(EtcdNode node, Admission admission)
     /// <summary>The call's response stream as the hub's pump sees it.</summary>
     private sealed class WatchOutput(ServerCall call) : IWatchOutput
     {
-        private ValueTask _flush;
         private volatile Task? _slow;
 
         public WatchStream? Stream { get; set; }
@@ -127,23 +126,24 @@ internal sealed class WatchService(EtcdNode node, Admission admission)
 
         public IBufferWriter<byte> StartMessage(int bytes) => call.StartMessage(bytes);
 
-        public void Flush()
+        public bool TryFlush()
         {
-            if (_slow is { IsCompleted: false })
+            if (IsFull)
             {
-                return;
+                return false;
             }
 
-            _flush = call.FlushAsync();
-            if (_flush.IsCompletedSuccessfully)
+            ValueTask flush = call.FlushAsync();
+            if (flush.IsCompletedSuccessfully)
             {
-                _flush.GetAwaiter().GetResult();
-                return;
+                flush.GetAwaiter().GetResult();
+                return true;
             }
 
-            Task slow = _flush.AsTask();
+            Task slow = flush.AsTask();
             _slow = slow;
             slow.GetAwaiter().UnsafeOnCompleted(() => Stream?.Resume());
+            return true;
         }
 
         /// <summary>Requests are not read either while answers cannot leave.</summary>

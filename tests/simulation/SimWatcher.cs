@@ -320,8 +320,13 @@ internal sealed class SimWatcher
             return _buffer;
         }
 
-        public void Flush()
+        public bool TryFlush()
         {
+            if (IsFull)
+            {
+                return false;
+            }
+
             byte[] bytes = _buffer.WrittenSpan.ToArray();
             int[] lengths = [.. _lengths];
             _buffer.Clear();
@@ -341,6 +346,7 @@ internal sealed class SimWatcher
                     from += length;
                 }
             });
+            return true;
         }
     }
 }

@@ -21,6 +21,9 @@ public interface IWatchOutput
     /// </summary>
     IBufferWriter<byte> StartMessage(int bytes);
 
-    /// <summary>The pump has nothing more for the moment: send what is there.</summary>
-    void Flush();
+    /// <summary>
+    /// The pump has nothing more for the moment: send what is there. False when there is no room for it yet: then the output
+    /// keeps what was written and is asked again in the next turn, for which it calls <see cref="WatchStream.Resume"/>.
+    /// </summary>
+    bool TryFlush();
 }

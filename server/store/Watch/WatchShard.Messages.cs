@@ -258,21 +258,30 @@ internal sealed partial class WatchShard
         }
     }
 
+    /// <summary>Sends what this turn has written, and what outputs without room have kept from turns before.</summary>
     private void Flush()
     {
-        foreach (WatchStream stream in _dirtyStreams)
+        int kept = 0;
+        for (int i = 0; i < _dirtyStreams.Count; i++)
         {
-            stream.IsDirty = false;
+            WatchStream stream = _dirtyStreams[i];
             try
             {
-                stream.Output.Flush();
+                if (stream.IsFaulted || stream.Output.TryFlush())
+                {
+                    stream.IsDirty = false;
+                }
+                else
+                {
+                    _dirtyStreams[kept++] = stream;
+                }
             }
             catch (Exception e) when (e is not OutOfMemoryException)
             {
                 Fault(stream);
             }
         }
-        _dirtyStreams.Clear();
+        _dirtyStreams.RemoveRange(kept, _dirtyStreams.Count - kept);
         DropFaulted();
     }
 

@@ -44,7 +44,11 @@ internal sealed class WatchRecorder : IWatchOutput
         return _message;
     }
 
-    public void Flush() => Note();
+    public bool TryFlush()
+    {
+        Note();
+        return true;
+    }
 
     private void Note()
     {

@@ -11,6 +11,7 @@ internal sealed class RecordingOutput : IWatchOutput
 {
     private readonly ArrayBufferWriter<byte> _buffer = new();
     private int _expected = -1;
+    private int _sent;
 
     /// <summary>Messages the output takes before it is full.</summary>
     public int Capacity { get; set; } = int.MaxValue;
@@ -18,7 +19,7 @@ internal sealed class RecordingOutput : IWatchOutput
     /// <summary>Everything received, in order.</summary>
     public List<WatchResponse> Messages { get; } = [];
 
-    /// <summary>How many of them have left for the client.</summary>
+    /// <summary>How many of them the client has read.</summary>
     public int Drained { get; private set; }
 
     public int Flushes { get; private set; }
@@ -45,25 +46,32 @@ internal sealed class RecordingOutput : IWatchOutput
         return _buffer;
     }
 
-    public void Flush()
+    /// <summary>While the client has more than it holds on its way, nothing joins it.</summary>
+    public bool TryFlush()
     {
         Collect();
         Flushes++;
+        if (_sent - Drained >= Capacity)
+        {
+            return false;
+        }
+        _sent = Messages.Count;
+        return true;
     }
 
     /// <summary>The client has read everything so far.</summary>
     public void Drain()
     {
         Collect();
-        Drained = Messages.Count;
+        Drained = _sent;
     }
 
-    /// <summary>The messages since the last call.</summary>
+    /// <summary>The client reads what was flushed since the last call.</summary>
     public List<WatchResponse> Take()
     {
         Collect();
-        List<WatchResponse> taken = [.. Messages.Skip(Drained)];
-        Drained = Messages.Count;
+        List<WatchResponse> taken = [.. Messages.Take(_sent).Skip(Drained)];
+        Drained = _sent;
         return taken;
     }
 

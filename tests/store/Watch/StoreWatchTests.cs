@@ -295,7 +295,11 @@ public class StoreWatchTests
             return _buffer;
         }
 
-        public void Flush() => Collect();
+        public bool TryFlush()
+        {
+            Collect();
+            return true;
+        }
 
         public void Drain()
         {

@@ -112,9 +112,7 @@ public class WatchCostTests
 
         public IBufferWriter<byte> StartMessage(int bytes) => this;
 
-        public void Flush()
-        {
-        }
+        public bool TryFlush() => true;
 
         public void Advance(int count)
         {

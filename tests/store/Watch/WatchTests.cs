@@ -230,6 +230,26 @@ public class WatchTests
     }
 
     [Fact]
+    public void An_answer_written_to_a_full_output_leaves_when_there_is_room_again()
+    {
+        var bench = new WatchBench();
+        bench.Output.Capacity = 1;
+        bench.Create("a");
+        bench.Put("a");
+        bench.PumpAll();
+        Assert.True(bench.Stream.TryHandle(WatchBench.CreateRequest("b")));
+        bench.PumpAll();
+        Assert.Equal([2L], Revisions(bench.Output.Take()));
+        Assert.Empty(bench.Output.Take());
+
+        // Nothing else happens: the room alone brings the answer.
+        bench.Stream.Resume();
+        WatchResponse created = Assert.Single(bench.PumpAndTake());
+        Assert.True(created.Created);
+        Assert.Equal(1, created.WatchId);
+    }
+
+    [Fact]
     public void Wch07_a_transaction_is_one_response_however_large()
     {
         var bench = new WatchBench(new WatchOptions { MessageBytesMax = 100, TurnBytesMax = 100 });

@@ -27,8 +27,8 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         {
             using RealEtcd real = RealEtcd.Start(Path.Combine(directory, "theirs"), FreePort.NextPair(), Flags);
             using PerfProcess perf = PerfProcess.Start(Path.Combine(directory, "ours"), FreePort.NextPair(), Flags);
-            await using var theirs = new Side(real, Play.WatchStreams + 1);
-            await using var ours = new Side(perf, Play.WatchStreams + 1);
+            await using var theirs = new Side(real, "theirs", Play.WatchStreams + 1);
+            await using var ours = new Side(perf, "ours", Play.WatchStreams + 1);
             var play = new Play(seed, theirs, ours);
             try
             {

@@ -21,12 +21,12 @@ internal sealed class Side : IAsyncDisposable
     private readonly GrpcChannel _channel;
     private readonly ClientStream<byte[], byte[]> _leases;
 
-    public Side(EtcdProcess process, int watchStreams)
+    public Side(EtcdProcess process, string name, int watchStreams)
     {
         _process = process;
         _channel = new GrpcChannel(process.Url);
         _leases = _channel.Open(_keepAlive);
-        Watches = [.. Enumerable.Range(0, watchStreams).Select(_ => new WatchRecorder(_channel))];
+        Watches = [.. Enumerable.Range(0, watchStreams).Select(n => new WatchRecorder(_channel, $"{name}, watch stream {n}"))];
     }
 
     public WatchRecorder[] Watches { get; }

@@ -22,10 +22,15 @@ internal sealed class WatchRecorder : IAsyncDisposable
     private readonly Dictionary<long, Watched> _watchers = [];
     private readonly List<WatchResponse> _controls = [];
     private readonly Task _reading;
+    private readonly string _name;
+    private WatchRequest? _last;
     private string? _broken;
 
-    public WatchRecorder(GrpcChannel channel)
+    /// <param name="channel">Where the stream is opened.</param>
+    /// <param name="name">What a failed wait says of the stream: the server's name, a number.</param>
+    public WatchRecorder(GrpcChannel channel, string name = "")
     {
+        _name = name;
         _stream = channel.Open(_watch);
         _reading = ReadAsync();
     }
@@ -34,7 +39,7 @@ internal sealed class WatchRecorder : IAsyncDisposable
     public async Task<WatchResponse> CreateAsync(WatchCreateRequest create)
     {
         int before = ControlCount;
-        await _stream.WriteAsync(new WatchRequest { CreateRequest = create });
+        await SendAsync(new WatchRequest { CreateRequest = create });
         return await ControlAsync(before);
     }
 
@@ -42,18 +47,22 @@ internal sealed class WatchRecorder : IAsyncDisposable
     public async Task<WatchResponse> CancelAsync(long id)
     {
         int before = ControlCount;
-        await _stream.WriteAsync(new WatchRequest { CancelRequest = new() { WatchId = id } });
+        await SendAsync(new WatchRequest { CancelRequest = new() { WatchId = id } });
         return await ControlAsync(before);
     }
 
     /// <summary>Sends what is to be left without an answer.</summary>
-    public ValueTask SendAsync(WatchRequest request) => _stream.WriteAsync(request);
+    public ValueTask SendAsync(WatchRequest request)
+    {
+        _last = request;
+        return _stream.WriteAsync(request);
+    }
 
     /// <summary>Asks how far all watchers of the stream are; what the server answered.</summary>
     public async Task<WatchResponse> ProgressAsync()
     {
         int before = ControlCount;
-        await _stream.WriteAsync(new WatchRequest { ProgressRequest = new() });
+        await SendAsync(new WatchRequest { ProgressRequest = new() });
         return await ControlAsync(before);
     }
 
@@ -117,7 +126,7 @@ internal sealed class WatchRecorder : IAsyncDisposable
 
             _broken = "the stream has ended";
         }
-        catch (RpcException e)
+        catch (Exception e) when (e is RpcException or InvalidDataException)
         {
             _broken = e.ToString();
         }
@@ -136,7 +145,11 @@ internal sealed class WatchRecorder : IAsyncDisposable
             return;
         }
 
-        Watched watched = _watchers[response.WatchId];
+        if (!_watchers.TryGetValue(response.WatchId, out Watched? watched))
+        {
+            throw new InvalidDataException($"events of watcher {response.WatchId}, which was never said to be created: {response}");
+        }
+
         long first = response.Events[0].Kv.ModRevision;
         long last = response.Events[^1].Kv.ModRevision;
         if (first < watched.LastRevision || (first == watched.LastRevision && !watched.IsPart))
@@ -160,13 +173,13 @@ internal sealed class WatchRecorder : IAsyncDisposable
         {
             lock (_lock)
             {
-                Assert.True(_broken is null, _broken);
+                Assert.True(_broken is null, $"{_name}: {_broken}");
                 if (condition())
                 {
                     return;
                 }
 
-                Assert.True(waited.Elapsed < _patience, "waited in vain for " + what());
+                Assert.True(waited.Elapsed < _patience, $"{_name}: waited in vain for {what()}; last request: {_last}");
             }
 
             await (waited.ElapsedMilliseconds < 20 ? Task.Yield() : Pause());

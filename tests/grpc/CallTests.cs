@@ -112,6 +112,38 @@ public sealed class CallTests
         Assert.Equal(StatusCode.Aborted, late.Code);
     }
 
+    /// <summary>As a watch does whose stream ends from the server's side: its read is still waiting.</summary>
+    [Fact]
+    public async Task A_read_left_behind_takes_nothing_from_the_next_call()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        var mayRead = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        server.Router.Map("/test.Service/Leave", MethodKind.Duplex, call =>
+        {
+            _ = call.ReadMessageAsync().AsTask();
+            return default;
+        });
+        server.Router.Map("/test.Service/ReadLate", MethodKind.Duplex, async call =>
+        {
+            await call.SendHeadersAsync();
+            await mayRead.Task;
+            Assert.True(await call.ReadMessageAsync());
+            call.WriteMessage(System.Buffers.BuffersExtensions.ToArray(call.Message));
+        });
+        await using (ClientStream<string, string> left = server.Channel.Open(TestServer.Method("/test.Service/Leave")))
+        {
+            Assert.False(await left.MoveNextAsync());
+        }
+
+        await using ClientStream<string, string> next = server.Channel.Open(TestServer.Method("/test.Service/ReadLate"));
+        await next.HeadersAsync;
+        await next.WriteAsync("mine");
+        Assert.Equal("there", await server.Channel.UnaryAsync(TestServer.Method(TestServer.Echo), "there"));
+        mayRead.SetResult();
+        Assert.True(await next.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60)));
+        Assert.Equal("mine", next.Current);
+    }
+
     [Fact]
     public async Task Metadata_travels_both_ways()
     {

@@ -154,9 +154,10 @@ internal sealed class FallbackRequest : IStreamUser, IReady, IThreadPoolWorkItem
         }
     }
 
-    void IStreamUser.Recycle()
+    bool IStreamUser.TryRecycle()
     {
         Http2Stream.Trim(ref _draft, 0);
+        return true;
     }
 
     /// <summary>Away from the reading thread: nobody knows how long a page takes.</summary>

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 
 namespace Perf.Grpc;
 
-// The way of a call: OnOpen -> (OnBody until the request is there) -> Go: handler -> Finish -> the stream sends the rest -> Recycle.
+// The way of a call: OnOpen -> (OnBody until the request is there) -> Go: handler -> Finish -> the stream sends the rest -> TryRecycle.
 internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkItem
 {
     private const int Start = 0;
@@ -160,7 +160,7 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
     }
 
     /// <summary>Forgets the call, so that nothing of it is seen by the next one on this stream.</summary>
-    void IStreamUser.Recycle()
+    bool IStreamUser.TryRecycle()
     {
         Volatile.Write(ref _deadlineAt, 0);
         if (_cancelled is not null)
@@ -191,6 +191,9 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
         _headersWritten = false;
         _headers = null!;
         _method = null;
+
+        // A handler may leave a read behind. Its waker can be on the way: it must not meet the next call.
+        return !_isReading;
     }
 
     void IReady.Go(int what, bool isAlone)

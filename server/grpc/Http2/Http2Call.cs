@@ -47,6 +47,9 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
     private bool _waitsForMessage;
     private bool _waitsForRoom;
 
+    /// <summary>A read that had to wait has not brought its result to the handler yet.</summary>
+    private bool _isReading;
+
     // Deadline: ticks of the monotonic clock, zero for none. The timer is armed only when somebody waits for it.
     private long _deadlineAt;
     private Timer? _timer;
@@ -166,6 +169,7 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
             {
                 _readSource.Reset();
                 _waitsForMessage = true;
+                _isReading = true;
                 ArmDeadline();
                 return new(this, _readSource.Version);
             }
@@ -327,6 +331,7 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
         byte flag;
         lock (_connection.Gate)
         {
+            _isReading = false;
             ReadOnlySpan<byte> unread = _stream.Unread;
             uint length = unread.Length < PrefixBytes ? 0 : BinaryPrimitives.ReadUInt32BigEndian(unread[1..]);
             long end = PrefixBytes + (long)length;

@@ -118,9 +118,9 @@ internal sealed partial class Http2Connection
         _streams.Remove(stream.Id);
         if (stream.User.IsDone)
         {
-            stream.User.Recycle();
+            bool isReusable = stream.User.TryRecycle();
             stream.Close();
-            if (!stream.IsQueued && _spare.Count < SpareStreamsMax)
+            if (isReusable && !stream.IsQueued && _spare.Count < SpareStreamsMax)
             {
                 _spare.Push(stream);
             }

@@ -29,8 +29,10 @@ internal interface IStreamUser
     /// <summary>Writes the headers of the answer, unless they have been.</summary>
     void WriteHeaders(Http2Output output);
 
-    /// <summary>The stream is over: forget everything of it.</summary>
-    void Recycle();
+    /// <summary>
+    /// The stream is over: forget everything of it. False when somebody may still be woken on behalf of it: then neither is used again.
+    /// </summary>
+    bool TryRecycle();
 }
 
 /// <summary>

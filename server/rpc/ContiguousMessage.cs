@@ -2,12 +2,12 @@ using System.Buffers;
 
 namespace Perf.Rpc;
 
-/// <summary>A request message as one span: in place where it lies in one piece, else copied.</summary>
+/// <summary>A request message as one span: in place where it lies in one piece, as our transport's do, else copied.</summary>
 internal readonly ref struct ContiguousMessage
 {
     private readonly byte[]? _rented;
 
-    public ContiguousMessage(in ReadOnlySequence<byte> message, Span<byte> scratch)
+    public ContiguousMessage(in ReadOnlySequence<byte> message)
     {
         if (message.IsSingleSegment)
         {
@@ -16,14 +16,9 @@ internal readonly ref struct ContiguousMessage
         }
 
         int bytes = (int)message.Length;
-        if (bytes > scratch.Length)
-        {
-            _rented = ArrayPool<byte>.Shared.Rent(bytes);
-            scratch = _rented;
-        }
-
-        message.CopyTo(scratch);
-        Span = scratch[..bytes];
+        _rented = ArrayPool<byte>.Shared.Rent(bytes);
+        message.CopyTo(_rented);
+        Span = _rented.AsSpan(0, bytes);
     }
 
     /// <summary>The message; good until Dispose, and as long as the call's message is.</summary>

@@ -13,8 +13,6 @@ namespace Perf.Rpc;
 /// <summary>etcdserverpb.KV.</summary>
 internal sealed partial class KvService(EtcdNode node, Admission admission, Proposals proposals)
 {
-    private const int StackBytesMax = 1024;
-
     /// <summary>A range of so many keys is read while others wait.</summary>
     private const int NarrowKeysMax = 64;
 
@@ -82,13 +80,13 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
             return;
         }
 
-        using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
+        using var request = new ContiguousMessage(call.Message);
         ulong revision = admission.AuthRevision;
-        ref readonly AuthSubject subject = ref admission.SubjectOf(call, out error);
         RangeView.TryParse(request.Span, out RangeView range);
-        if (error == StoreError.None && !subject.MayDoEverything)
+        bool isChecked = admission.IsOn;
+        if (isChecked)
         {
-            error = subject.Check(PermissionKind.Read, range.Key, range.RangeEnd);
+            error = admission.CheckRead(call, range.Key, range.RangeEnd);
         }
 
         if (error == StoreError.None)
@@ -96,7 +94,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
             SizedResponse response = SizedResponse.For(call);
             error = node.State.Machine.Kv.Range(range, node.Header(), response);
             response.Release();
-            error = StandBy(call, subject, revision, error);
+            error = StandBy(call, isChecked, revision, error);
         }
 
         if (error != StoreError.None)
@@ -106,9 +104,9 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
     }
 
     /// <summary>Users may have changed between the check and the read: then nothing of it goes out (SURFACE AUT-17).</summary>
-    private StoreError StandBy(ServerCall call, in AuthSubject subject, ulong revision, StoreError error)
+    private StoreError StandBy(ServerCall call, bool isChecked, ulong revision, StoreError error)
     {
-        if (error == StoreError.None && subject.IsChecked && admission.AuthRevision != revision)
+        if (error == StoreError.None && isChecked && admission.AuthRevision != revision)
         {
             call.TakeBack();
             return StoreError.AuthOldRevision;
@@ -119,7 +117,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
     private static bool IsSerializable(in ReadOnlySequence<byte> message, out bool isWide, out StoreError error)
     {
-        using var request = new ContiguousMessage(message, stackalloc byte[StackBytesMax]);
+        using var request = new ContiguousMessage(message);
         isWide = false;
         error = RequestValidator.ValidateRange(request.Span);
         if (error != StoreError.None || !RangeView.TryParse(request.Span, out RangeView range))
@@ -162,7 +160,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
         bool isWrite;
         bool serializable;
         StoreError error;
-        using (var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]))
+        using (var request = new ContiguousMessage(call.Message))
         {
             error = RequestValidator.ValidateTxn(request.Span, node.Config.MaxTxnOps);
             isWrite = RequestValidator.IsWriteTxn(request.Span, out serializable);
@@ -230,7 +228,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
 
     private void ServeReadTxn(ServerCall call, StoreError error)
     {
-        using var request = new ContiguousMessage(call.Message, stackalloc byte[StackBytesMax]);
+        using var request = new ContiguousMessage(call.Message);
         AuthSubject subject = default;
         ulong revision = admission.AuthRevision;
         if (error == StoreError.None)
@@ -248,7 +246,7 @@ internal sealed partial class KvService(EtcdNode node, Admission admission, Prop
             SizedResponse response = SizedResponse.For(call);
             error = node.State.Machine.Kv.ReadOnlyTxn(request.Span, node.Header(), response);
             response.Release();
-            error = StandBy(call, subject, revision, error);
+            error = StandBy(call, subject.IsChecked, revision, error);
         }
 
         if (error != StoreError.None)

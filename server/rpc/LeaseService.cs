@@ -58,7 +58,7 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
 
     private static bool TryReadGrant(in ReadOnlySequence<byte> message, out LeaseGrantView grant)
     {
-        using var request = new ContiguousMessage(message, stackalloc byte[128]);
+        using var request = new ContiguousMessage(message);
         return LeaseGrantView.TryParse(request.Span, out grant);
     }
 
@@ -113,7 +113,7 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
 
     private static bool TryReadKeepAlive(in ReadOnlySequence<byte> message, out LeaseKeepAliveView request)
     {
-        using var span = new ContiguousMessage(message, stackalloc byte[128]);
+        using var span = new ContiguousMessage(message);
         return LeaseKeepAliveView.TryParse(span.Span, out request);
     }
 
@@ -170,7 +170,7 @@ internal sealed class LeaseService(EtcdNode node, Admission admission, Proposals
 
     private static bool TryReadTimeToLive(in ReadOnlySequence<byte> message, out LeaseTimeToLiveView request)
     {
-        using var span = new ContiguousMessage(message, stackalloc byte[128]);
+        using var span = new ContiguousMessage(message);
         return LeaseTimeToLiveView.TryParse(span.Span, out request);
     }
 

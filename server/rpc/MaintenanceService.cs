@@ -61,7 +61,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
     private ValueTask Alarm(ServerCall call)
     {
-        using var request = new ContiguousMessage(call.Message, stackalloc byte[64]);
+        using var request = new ContiguousMessage(call.Message);
         if (!AlarmRequest.TryParse(request.Span, out AlarmRequest alarm))
         {
             StatusMapping.Fail(call, StoreError.Malformed);

@@ -85,7 +85,7 @@ internal sealed class WatchService(EtcdNode node, Admission admission)
 
     private static bool Handle(WatchStream stream, in ReadOnlySequence<byte> message)
     {
-        using var request = new ContiguousMessage(message, stackalloc byte[512]);
+        using var request = new ContiguousMessage(message);
         return stream.TryHandle(request.Span);
     }
 

@@ -18,11 +18,18 @@ internal sealed class KeyRangeSet
     /// <summary>The first bytes of each begin as a number that compares as they do: most steps of a search need no more.</summary>
     private readonly ulong[] _heads;
 
+    /// <summary>The same of each end.</summary>
+    private readonly ulong[] _endHeads;
+
+    /// <summary>Where the last key was found. A guess for the next, whichever thread made it.</summary>
+    private int _recent;
+
     private KeyRangeSet(byte[][] begins, byte[]?[] ends)
     {
         _begins = begins;
         _ends = ends;
         _heads = Array.ConvertAll(begins, begin => Head(begin));
+        _endHeads = Array.ConvertAll(ends, end => end is null ? ulong.MaxValue : Head(end));
     }
 
     /// <summary>Compiles ranges; empty and inverted ones hold no key, touching ones become one.</summary>
@@ -62,6 +69,19 @@ internal sealed class KeyRangeSet
         ulong head = Head(key);
         int low = 0;
         int high = _begins.Length;
+        if (high == 0)
+        {
+            return false;
+        }
+
+        // Whoever asks for a key asks for its neighbours next.
+        int recent = Volatile.Read(ref _recent);
+        if (head >= _heads[recent] && head < _endHeads[recent]
+            && (head > _heads[recent] || _begins[recent].AsSpan().SequenceCompareTo(key) <= 0))
+        {
+            low = high = recent + 1;
+        }
+
         while (low < high)
         {
             int middle = (low + high) >>> 1;
@@ -81,13 +101,19 @@ internal sealed class KeyRangeSet
             return false;
         }
 
+        if (low - 1 != recent)
+        {
+            Volatile.Write(ref _recent, low - 1);
+        }
+
         byte[]? end = _ends[low - 1];
         if (end is null)
         {
             return true;
         }
 
-        if (key.SequenceCompareTo(end) >= 0)
+        ulong endHead = _endHeads[low - 1];
+        if (head > endHead || (head == endHead && key.SequenceCompareTo(end) >= 0))
         {
             return false;
         }
@@ -109,10 +135,19 @@ internal sealed class KeyRangeSet
             return BinaryPrimitives.ReadUInt64BigEndian(key);
         }
 
-        Span<byte> filled = stackalloc byte[HeadBytes];
-        filled.Clear();
-        key.CopyTo(filled);
-        return BinaryPrimitives.ReadUInt64BigEndian(filled);
+        const int HalfBytes = HeadBytes / 2;
+        int missingBits = 8 * (HeadBytes - key.Length);
+        if (key.Length >= HalfBytes)
+        {
+            // Two halves that overlap: both put the bytes they share in the same place.
+            ulong first = BinaryPrimitives.ReadUInt32BigEndian(key);
+            ulong last = BinaryPrimitives.ReadUInt32BigEndian(key[^HalfBytes..]);
+            return (first << 32) | (last << missingBits);
+        }
+
+        // One to three: the first, the middle and the last of them, whichever these are.
+        return key.IsEmpty ? 0
+            : ((ulong)key[0] << 56) | ((ulong)key[key.Length / 2] << (56 - (8 * (key.Length / 2)))) | ((ulong)key[^1] << missingBits);
     }
 }
 

@@ -68,12 +68,14 @@ public sealed partial class MvccStore
 
     private static uint HashRecords(HistoryCursor cursor, KeyIndex index, long at, long compacted)
     {
-        bool keepsAny = HasLiveKey(index, at);
+        // etcd skips nothing where no key is alive at that revision. What it has then is what the compaction has left, and
+        // that is skipped to here, so that the work still to be done does not show.
+        long keptAt = HasLiveKey(index, at) ? at : compacted;
         uint crc = Crc32C.Append(0, "key"u8);
         Span<byte> key = stackalloc byte[RevisionKey.TombstoneBytes];
         while (cursor.MoveNext())
         {
-            if (cursor.Main <= compacted && keepsAny && !IsKept(index, in cursor, at))
+            if (cursor.Main <= compacted && !IsKept(index, in cursor, keptAt))
             {
                 continue;
             }

@@ -126,4 +126,38 @@ public sealed class CompactionTests
         Assert.Equal(StoreError.None, rig.Store.HashKv(-1, out HashKvResult nothing));
         Assert.Equal(NaiveStore.HashOf([], 0, 0, []), nothing.Hash);
     }
+
+    /// <summary>Seed 201589: where no key was alive, a member whose compaction was still at work hashed what it had yet to remove.</summary>
+    [Fact]
+    public void Hash_does_not_tell_how_far_a_compaction_has_come_where_nothing_is_alive()
+    {
+        using var rig = new StoreRig();
+        rig.Put("k", "one");
+        rig.Put("k", "two");
+        rig.Delete("k");
+        Assert.Equal(StoreError.None, rig.Compact(4));
+        rig.Store.Publish();
+        Assert.Equal(StoreError.None, rig.Store.HashKv(0, out HashKvResult before));
+
+        rig.FinishCompaction();
+        rig.Store.Publish();
+
+        Assert.Equal(StoreError.None, rig.Store.HashKv(0, out HashKvResult after));
+        Assert.Equal(after, before);
+
+        // What compaction 2 has left is hashed when all is gone at 3, as etcd does it: nothing is skipped there.
+        using var other = new StoreRig();
+        other.Put("k", "one");
+        Assert.Equal(StoreError.None, other.Compact(2));
+        other.FinishCompaction();
+        other.Delete("k");
+        other.Store.Publish();
+        var model = new NaiveStore();
+        model.Put(new PutRequest { Key = ByteString.CopyFromUtf8("k"), Value = ByteString.CopyFromUtf8("one") }, out _);
+        model.Compact(2);
+        model.FinishCompaction();
+        model.Delete(new DeleteRangeRequest { Key = ByteString.CopyFromUtf8("k") });
+        Assert.Equal(StoreError.None, other.Store.HashKv(0, out HashKvResult hash));
+        Assert.Equal(model.HashKv(3), hash.Hash);
+    }
 }

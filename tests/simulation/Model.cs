@@ -32,6 +32,9 @@ internal sealed class Model
     /// <summary>Called when an entry ends a lease: lease, and the request that did.</summary>
     public Action<long, ulong>? LeaseEnded { get; set; }
 
+    /// <summary>Called with a member's id when its removal is committed.</summary>
+    public Action<ulong>? MemberRemoved { get; set; }
+
     /// <summary>Called when an entry makes a lease: lease and TTL.</summary>
     public Action<long, long>? LeaseGranted { get; set; }
 
@@ -111,6 +114,7 @@ internal sealed class Model
                 if (_members.Remove(id))
                 {
                     _removed.Add(id);
+                    MemberRemoved?.Invoke(id);
                 }
 
                 break;

@@ -18,7 +18,14 @@ internal sealed class Operator(Simulation world, Dice dice)
     /// <summary>A machine with damage that nobody has noticed is replaced all the same.</summary>
     private const long DamageTime = 15 * VirtualTime.Second;
 
+    /// <summary>What is said of a removal is lost for so long: the removed leader goes on for an election timeout.</summary>
+    private const long UnheardMax = 300 * VirtualTime.Millisecond;
+
+    /// <summary>The removal has to be committed within the first half, to be heard of in the second.</summary>
+    private const long CalmTime = 4 * VirtualTime.Second;
+
     private long _busyUntil;
+    private (SimHost Leader, SimHost Other)? _unheard;
     private long _nextChange;
     private int _wanted = world.Plan.Members;
 
@@ -91,6 +98,8 @@ internal sealed class Operator(Simulation world, Dice dice)
     {
         switch (dice.Below(4))
         {
+            case 0 when members.Length == 2 && RemoveUnheard(members):
+                break;
             case 0 when members.Length > 1:
                 Remove(members[dice.Below(members.Length)]);
                 break;
@@ -162,10 +171,51 @@ internal sealed class Operator(Simulation world, Dice dice)
             {
                 return false;
             }
+
+            // Who is left of two and loses what it knew of the commit waits for ever for the vote of who is gone.
+            if (stay.Length == 1 && host is { DamagedAt: 0, IsBroken: false } && !world.TryCalm(CalmTime))
+            {
+                return false;
+            }
         }
 
         return SomeMember() is { } member
             && Propose(member, ConfChange.Remove(member.Pipeline.Ids.Next(), host.Id), Fault.MemberRemoved);
+    }
+
+    /// <summary>
+    /// Of two members the leader is removed, and what tells the other one of the commit is lost. Without that the other
+    /// cannot go on: by what it knows it needs a vote of the one that is gone.
+    /// </summary>
+    private bool RemoveUnheard(SimHost[] members)
+    {
+        SimHost? leader = Array.Find(members, h => h.Member is { IsLeader: true });
+        SimHost? other = Array.Find(members, h => h != leader);
+        if (leader is null || other is null || !world.TryCalm(CalmTime))
+        {
+            return false;
+        }
+
+        _unheard = (leader, other);
+        SimMember member = leader.Member!;
+        return Propose(member, ConfChange.Remove(member.Pipeline.Ids.Next(), leader.Id), Fault.MemberRemoved);
+    }
+
+    /// <summary>The removal of a member is committed: somebody knows, at this moment.</summary>
+    public void Removed(ulong id)
+    {
+        if (_unheard is not { } unheard || unheard.Leader.Id != id || world.CalmUntil - world.Time.Now < CalmTime / 2)
+        {
+            return;
+        }
+
+        (SimHost leader, SimHost other) = unheard;
+        _unheard = null;
+        world.Count(Fault.RemovalUnheard);
+        world.Chronicle.Line($"m{leader.Number} is removed, and m{other.Number} does not hear of it");
+        world.Network.Cut(leader.Number, other.Number);
+        world.Time.After(
+            dice.Between(50 * VirtualTime.Millisecond, UnheardMax), () => world.Network.Mend(leader.Number, other.Number));
     }
 
     private void Update(SimHost host)

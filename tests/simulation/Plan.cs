@@ -31,6 +31,7 @@ internal enum Fault
     LearnerAdded,
     LearnerPromoted,
     MemberRemoved,
+    RemovalUnheard,
     MemberUpdated,
     MemberReplaced,
     LeaderMoved,

@@ -57,10 +57,15 @@ internal sealed class SimHost
     /// <summary>A disk call has failed: to end is right, whoever notices.</summary>
     public bool IsFailing => _isFailing;
 
+    /// <summary>It stands still, or a call of its disk is going to fail.</summary>
+    public bool HasFaultAhead => PausedUntil > _world.Time.Now || FullUntil > _world.Time.Now
+        || _isFailing || _isCrashAhead || _syncsLeft > 0 || _callsLeft > 0;
+
     public int Starts { get; private set; }
 
     private bool _isFailing;
     private bool _isSyncFailed;
+    private bool _isCrashAhead;
     private int _syncsLeft;
     private int _callsLeft;
     private int _pagesLeft;
@@ -128,7 +133,11 @@ internal sealed class SimHost
     public void Kill() => Down("killed", isKill: true);
 
     /// <summary>The n-th disk call from now on is the machine's last.</summary>
-    public void CrashAt(int calls) => Disk.FailAt(Disk.Calls + calls, SimFailure.PowerOff);
+    public void CrashAt(int calls)
+    {
+        _isCrashAhead = true;
+        Disk.FailAt(Disk.Calls + calls, SimFailure.PowerOff);
+    }
 
     /// <summary>The n-th sync from now on fails.</summary>
     public void FailSync(int syncs) => _syncsLeft = syncs;
@@ -216,6 +225,7 @@ internal sealed class SimHost
         Observe();
         _isFailing = false;
         _isSyncFailed = false;
+        _isCrashAhead = false;
         _callsLeft = 0;
         PausedUntil = 0;
         if (IsRetired || IsBroken)

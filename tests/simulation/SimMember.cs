@@ -523,7 +523,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         switch (loop)
         {
             case Wal:
-                if (luck.Percent(_world.IsFaulty ? _world.Plan.SlowDiskPercent : 0))
+                if (luck.Percent(_world.IsRough ? _world.Plan.SlowDiskPercent : 0))
                 {
                     _world.Count(Fault.SlowDisk);
                     return luck.Between(0, 3 * VirtualTime.Second);

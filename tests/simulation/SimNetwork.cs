@@ -21,7 +21,13 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
 
     public long Delivered { get; private set; }
 
+    /// <summary>No line is cut or late.</summary>
+    public bool IsCalm => !_cut.Cast<bool>().Contains(true) && Array.TrueForAll(_lateMax, late => late == 0)
+        && _last.Cast<long>().Max() <= world.Time.Now + world.Plan.DelayMax;
+
     public void Cut(int from, int to) => _cut[from, to] = true;
+
+    public void Mend(int from, int to) => _cut[from, to] = false;
 
     /// <summary>What goes to a member takes longer and longer, up to so long; in order, as in a queue that fills.</summary>
     public void MakeLate(int to, long lateMax)
@@ -101,7 +107,7 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
     {
         long at = world.Time.Now + dice.Between(100, world.Plan.DelayMax);
         at += Math.Min(_lateMax[to], (world.Time.Now - _lateSince[to]) / 2);
-        if (world.IsFaulty && dice.Percent(world.Plan.LongDelayPercent))
+        if (world.IsRough && dice.Percent(world.Plan.LongDelayPercent))
         {
             world.Count(Fault.LongDelay);
             at += dice.Between(0, 3 * VirtualTime.Second);
@@ -195,7 +201,7 @@ internal sealed class SimNetwork(Simulation world, Dice dice)
             return true;
         }
 
-        if (!dice.Percent(world.IsFaulty ? world.Plan.LossPercent : 0))
+        if (!dice.Percent(world.IsRough ? world.Plan.LossPercent : 0))
         {
             return false;
         }

@@ -53,9 +53,6 @@ internal sealed record RunResult(ulong Seed, string? Failure, ulong Hash, IReadO
 /// </summary>
 internal sealed class Simulation
 {
-    /// <summary>Twenty of the longest election timeouts, and time to start and to send a snapshot again.</summary>
-    private const long RecoveryMax = 90 * VirtualTime.Second;
-
     /// <summary>The longest lease, on the slowest clock, and its way through the log.</summary>
     private const long LeaseTimeMax = 40 * VirtualTime.Second;
 
@@ -95,6 +92,7 @@ internal sealed class Simulation
         {
             LeaseGranted = Leases.Granted,
             LeaseEnded = (lease, _) => Leases.Ended(lease),
+            MemberRemoved = id => _operator!.Removed(id),
         };
         Judge = new Judge
         {
@@ -142,12 +140,20 @@ internal sealed class Simulation
     /// <summary>Syncs are not done: the run has to fail.</summary>
     public bool HasLyingDisks { get; }
 
-    /// <summary>The time of faults.</summary>
     /// <summary>Until then one client alone asks for anything.</summary>
     public long LullUntil { get; private set; }
 
     public int AwakeClient { get; private set; }
 
+    /// <summary>
+    /// Until then nothing happens but what is being tried: for what holds only while nothing else goes wrong.
+    /// </summary>
+    public long CalmUntil { get; private set; }
+
+    /// <summary>New faults may begin.</summary>
+    public bool IsRough => IsFaulty && Time.Now >= CalmUntil;
+
+    /// <summary>The time of faults.</summary>
     public bool IsFaulty { get; private set; } = true;
 
     /// <summary>Clients ask for nothing new.</summary>
@@ -443,6 +449,19 @@ internal sealed class Simulation
         host.Observe();
     }
 
+    /// <summary>No new fault for so long, if none is under way.</summary>
+    public bool TryCalm(long micros)
+    {
+        bool isCalm = (IsRough || !IsFaulty) && Network.IsCalm
+            && Members.All(host => host is { Member: not null, DamagedAt: 0, HasFaultAhead: false });
+        if (isCalm)
+        {
+            CalmUntil = Time.Now + micros;
+        }
+
+        return isCalm;
+    }
+
     /// <summary>The others are whole and enough, now.</summary>
     public bool MayDamage(SimHost host)
     {
@@ -511,9 +530,13 @@ internal sealed class Simulation
 
         void Again()
         {
-            if (IsFaulty)
+            if (IsRough)
             {
                 fault(AnyHost(dice));
+            }
+
+            if (IsFaulty)
+            {
                 Time.After(dice.Between(0, 2 * mean), Again);
             }
         }
@@ -592,7 +615,7 @@ internal sealed class Simulation
         Network.MakeLate(target.Number, late);
         Time.After(2 * late, () =>
         {
-            if (!IsFaulty)
+            if (!IsRough)
             {
                 return;
             }
@@ -681,31 +704,32 @@ internal sealed class Simulation
 
         Chronicle.Line($"all heals");
         long began = Time.Now;
-        long end = began + RecoveryMax;
+        var patience = new Patience(this);
         while (!_operator.IsDone)
         {
-            Judge.Require(Time.Step(end), $"a damaged member was not replaced:\n{Describe()}");
+            Judge.Require(patience.Step(), $"a damaged member was not replaced:\n{Describe()}");
         }
 
         Mark();
         while (_markersDone < _markersAsked)
         {
-            Judge.Require(Time.Step(end), $"no progress {RecoveryMax / VirtualTime.Second} s after all was healed:\n{Describe()}");
+            Judge.Require(
+                patience.Step(), $"no progress {(Time.Now - began) / VirtualTime.Second} s after all was healed:\n{Describe()}");
         }
 
         double recovery = (Time.Now - began) / 1e6;
         IsOver = true;
         WaitForLeases();
-        long settled = Time.Now + RecoveryMax;
+        patience = new Patience(this);
         while (!IsSettled())
         {
-            Judge.Require(Time.Step(settled), $"the members do not come to the same end:\n{Describe()}");
+            Judge.Require(patience.Step(), $"the members do not come to the same end:\n{Describe()}");
 
             // One that was asked for long ago may be granted only now.
             if (Model.Leases.Count > 0)
             {
                 WaitForLeases();
-                settled = Time.Now + RecoveryMax;
+                patience = new Patience(this);
             }
         }
 
@@ -835,7 +859,8 @@ internal sealed class Simulation
         return leader != 0 && _watchers.TrueForAll(w => w.IsCaughtUp);
     }
 
-    private IEnumerable<SimHost> Members => Hosts.Where(h => Model.Members.ContainsKey(h.Id));
+    /// <summary>Machines whose member belongs to the cluster, as the log says.</summary>
+    public IEnumerable<SimHost> Members => Hosts.Where(h => Model.Members.ContainsKey(h.Id));
 
     /// <summary>One truth about who is a member: the log's, the store's, raft's.</summary>
     private void CheckMembership(SimMember member)

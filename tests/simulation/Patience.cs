@@ -1,0 +1,67 @@
+namespace Perf.Simulation;
+
+/// <summary>
+/// How long healed members may take to become one again. Ninety seconds, where none lacks entries: twenty of the longest
+/// election timeouts, and time to start and to send a snapshot again. One that does lack entries has as long as it gets
+/// on as its lines let it: with one entry a message and few on the way an entry costs a round trip, and thousands of them
+/// cost more than any constant. It stalls where it gets on more slowly than at a quarter of that.
+/// </summary>
+internal sealed class Patience
+{
+    private const long Window = 90 * VirtualTime.Second;
+
+    private readonly Simulation _world;
+    private readonly ulong _entriesMin;
+    private long _end;
+    private ulong _lowest;
+
+    public Patience(Simulation world)
+    {
+        _world = world;
+        _entriesMin = (ulong)(Window / EntryMax(world.Plan));
+        Begin();
+    }
+
+    /// <summary>The next event; false when nothing has come of a whole window.</summary>
+    public bool Step()
+    {
+        if (_world.Time.Step(_end))
+        {
+            return true;
+        }
+
+        (ulong lowest, ulong highest) = Logs();
+        if (lowest >= highest || lowest < _lowest + _entriesMin)
+        {
+            return false;
+        }
+
+        _world.Chronicle.Line($"the last of the members went from {_lowest} to {lowest} of {highest}");
+        Begin();
+        return true;
+    }
+
+    /// <summary>What an entry may cost: four times both lines and the disk of the receiver, at their slowest average.</summary>
+    private static long EntryMax(Plan plan) => 4 * (plan.DelayMax + plan.DiskMax);
+
+    private void Begin()
+    {
+        _end = _world.Time.Now + Window;
+        _lowest = Logs().Lowest;
+    }
+
+    /// <summary>How far the logs of the members reach; one that is down has none.</summary>
+    private (ulong Lowest, ulong Highest) Logs()
+    {
+        ulong lowest = ulong.MaxValue;
+        ulong highest = 0;
+        foreach (SimHost host in _world.Members)
+        {
+            ulong last = host.Member?.Pipeline.Core.LastIndex ?? 0;
+            lowest = Math.Min(lowest, last);
+            highest = Math.Max(highest, last);
+        }
+
+        return (lowest, highest);
+    }
+}

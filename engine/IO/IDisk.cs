@@ -85,6 +85,13 @@ public interface IDiskFile : IDisposable
     /// <summary>Starts write-back of a range without waiting (sync_file_range); a hint, no durability.</summary>
     void StartWriteback(long offset, long length);
 
+    /// <summary>
+    /// Waits until write-back that was started for a range has ended (a length of 0: to the end of the file), so that no more than
+    /// that is before the disk at a time. No durability, but the kernel tells of a failure only once: what this throws is final, as
+    /// a failed sync is.
+    /// </summary>
+    void FinishWriteback(long offset, long length);
+
     /// <summary>flock(LOCK_EX | LOCK_NB), as bbolt takes it on the data file. False when another holds it.</summary>
     bool TryLockWhole();
 

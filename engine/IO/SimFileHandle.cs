@@ -74,6 +74,9 @@ internal sealed class SimFileHandle(SimDisk disk, SimFile file, string path, boo
     }
 
     /// <inheritdoc/>
+    public void FinishWriteback(long offset, long length) => disk.Call("sync_file_range", this, _ => true);
+
+    /// <inheritdoc/>
     public bool TryLockWhole() => disk.Call("flock", this, _ =>
     {
         file.WholeLock ??= this;

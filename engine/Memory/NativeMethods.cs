@@ -29,6 +29,7 @@ internal static unsafe partial class NativeMethods
     internal const short WriteLock = 1; // F_WRLCK
 
     internal const uint WritebackStart = 2; // SYNC_FILE_RANGE_WRITE
+    internal const uint WritebackFinish = 1; // SYNC_FILE_RANGE_WAIT_BEFORE
 
     internal const int ErrorInterrupted = 4;
     internal const int ErrorAgain = 11;

@@ -120,6 +120,19 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
         _ = NativeMethods.SyncRange(handle, offset, length, NativeMethods.WritebackStart);
 
     /// <inheritdoc/>
+    public void FinishWriteback(long offset, long length)
+    {
+        if (NativeMethods.SyncRange(handle, offset, length, NativeMethods.WritebackFinish) == 0)
+        {
+            return;
+        }
+
+        // A full disk is no exception to it: the pages are lost, and nobody will say so again.
+        int errno = Marshal.GetLastPInvokeError();
+        throw new DiskException(Path, "sync_file_range", errno, Marshal.GetPInvokeErrorMessage(errno));
+    }
+
+    /// <inheritdoc/>
     public bool TryLockWhole()
     {
         if (NativeMethods.LockWhole(handle, NativeMethods.LockExclusive | NativeMethods.LockNonBlocking) == 0)

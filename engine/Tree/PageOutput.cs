@@ -24,6 +24,9 @@ internal sealed class PageOutput : IDisposable
     private Slab? _slab;
     private int _used;
 
+    /// <summary>A slice of this commit is on its way to the disk.</summary>
+    private bool _isUnderway;
+
     public PageOutput(IDiskFile file, PageSpace space, VerifiedPages verified, int pageBytes, long fileBytes)
     {
         _file = file;
@@ -58,6 +61,7 @@ internal sealed class PageOutput : IDisposable
         Freed = freed;
         FreedWithoutTrailer = 0;
         HasGrown = false;
+        _isUnderway = false;
         _allocated.Clear();
         _staged.Clear();
         _used = 0;
@@ -119,6 +123,14 @@ internal sealed class PageOutput : IDisposable
         {
             return;
         }
+
+        if (_isUnderway)
+        {
+            // One slice before the disk at a time: a sync of the log has to wait for no more than that.
+            _file.FinishWriteback(0, 0);
+        }
+
+        _isUnderway = true;
 
         // Lowest-fit allocation hands pages out in ascending order but for long extents, so this is nearly sorted.
         _staged.Sort(static (left, right) => left.Page.CompareTo(right.Page));

@@ -66,7 +66,10 @@ internal static class FileBytes
         }
     }
 
-    /// <summary>Writes zeros, with write-back started as it goes so that the sync at the end is short.</summary>
+    /// <summary>
+    /// Writes zeros, each chunk sent to the disk when the one before has arrived: the sync at the end is short, and a sync of another
+    /// file meanwhile waits for one chunk, not for all.
+    /// </summary>
     public static void FillZero(IDiskFile file, long bytes)
     {
         byte[] chunk = ArrayPool<byte>.Shared.Rent(ChunkBytes);
@@ -75,6 +78,11 @@ internal static class FileBytes
             Array.Clear(chunk);
             for (long at = 0; at < bytes; at += ChunkBytes)
             {
+                if (at > 0)
+                {
+                    file.FinishWriteback(at - ChunkBytes, ChunkBytes);
+                }
+
                 int count = (int)Math.Min(ChunkBytes, bytes - at);
                 file.Write(chunk.AsSpan(0, count), at);
                 file.StartWriteback(at, count);

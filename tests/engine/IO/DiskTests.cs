@@ -181,6 +181,8 @@ public class DiskTests
             file.SetLength(9);
             log.Add($"{file.Read(bytes, 0)} {Convert.ToHexString(bytes)} {file.Read(bytes, 100)}");
             file.StartWriteback(0, 9);
+            file.FinishWriteback(0, 9);
+            file.FinishWriteback(0, 0);
             file.SyncData();
             file.SyncAll();
         }

@@ -69,6 +69,10 @@ internal sealed class NullDisk : IDisk
         {
         }
 
+        public void FinishWriteback(long offset, long length)
+        {
+        }
+
         public bool TryLockWhole() => true;
 
         public bool TryLockDescription() => true;

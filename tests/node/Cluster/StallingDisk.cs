@@ -73,6 +73,8 @@ internal sealed class StallingDisk : IDisk
 
         public void StartWriteback(long offset, long length) => file.StartWriteback(offset, length);
 
+        public void FinishWriteback(long offset, long length) => file.FinishWriteback(offset, length);
+
         public bool TryLockWhole() => file.TryLockWhole();
 
         public bool TryLockDescription() => file.TryLockDescription();

@@ -48,6 +48,13 @@ public sealed record EtcdClientOptions
     /// <summary>Largest request sent; a larger one is refused by the client.</summary>
     public int SendBytesMax { get; init; } = int.MaxValue;
 
+    /// <summary>
+    /// True: requests wait on the thread that makes them; their tasks are over when they are returned. For a program that makes
+    /// one request after the other and starts often, as etcdctl does: most of a short run is the compilation of awaits.
+    /// Watches and lease streams are not concerned.
+    /// </summary>
+    public bool WaitInPlace { get; init; }
+
     /// <summary>Called with a warning worth logging, such as a failed attempt that will be repeated.</summary>
     public Action<string>? Warn { get; init; }
 }

@@ -28,6 +28,7 @@ internal sealed class Endpoint : IAsyncDisposable
             KeepAliveInterval = keepAlive > TimeSpan.Zero ? keepAlive : null,
             KeepAliveTimeout = options.KeepAliveTimeout,
             ReceiveBytesMax = options.ReceiveBytesMax,
+            WaitInPlace = options.WaitInPlace,
         });
     }
 

@@ -26,6 +26,9 @@ internal sealed class Command
     /// <summary>Null for a command that only groups others.</summary>
     public Func<Invocation, Task>? Run { get; init; }
 
+    /// <summary>True when it makes one request and has nothing to do meanwhile: then nothing is awaited, which starts quicker.</summary>
+    public bool IsOneRequest { get; init; }
+
     /// <summary>Left out of lists; still runs.</summary>
     public bool Hidden { get; init; }
 

@@ -17,6 +17,7 @@ internal static class KeyCommands
     public static Command Get() => new Command("get [options] <key> [range_end]", "Gets the key or a range of keys")
     {
         Run = GetAsync,
+        IsOneRequest = true,
     }.With(flags =>
     {
         flags.String("consistency", "l", "Linearizable(l) or Serializable(s)");
@@ -63,6 +64,7 @@ internal static class KeyCommands
         """)
     {
         Run = PutAsync,
+        IsOneRequest = true,
     }.With(flags =>
     {
         flags.String("lease", "0", "lease ID (in hexadecimal) to attach to the key");
@@ -75,6 +77,7 @@ internal static class KeyCommands
         "del [options] <key> [range_end]", "Removes the specified key or range of keys [key, range_end)")
     {
         Run = DeleteAsync,
+        IsOneRequest = true,
     }.With(flags =>
     {
         flags.Bool("prefix", false, "delete keys with matching prefix");
@@ -89,6 +92,7 @@ internal static class KeyCommands
         "compaction [options] <revision>", "Compacts the event history in etcd")
     {
         Run = CompactAsync,
+        IsOneRequest = true,
     }.With(flags => flags.Bool(
         "physical", false, "'true' to wait for compaction to physically remove all old revisions"));
 

@@ -117,6 +117,7 @@ internal sealed class Session : IAsyncDisposable
             DialTimeout = _run.Flags["dial-timeout"].Duration,
             KeepAliveTime = _run.Flags["keepalive-time"].Duration,
             KeepAliveTimeout = _run.Flags["keepalive-timeout"].Duration,
+            WaitInPlace = Terminal.IsProcess && _run.Command.IsOneRequest,
             Warn = _run.On("debug") ? Terminal.ErrorLine : null,
         };
     }

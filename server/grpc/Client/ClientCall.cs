@@ -14,6 +14,7 @@ internal sealed class ClientCall : IAsyncDisposable
     private readonly CallOptions _options;
     private readonly CancellationTokenSource _cancel;
     private readonly RequestContent _content;
+    private readonly bool _waitInPlace;
     private readonly Task<HttpResponseMessage> _response;
 
     private Stream? _body;
@@ -25,10 +26,13 @@ internal sealed class ClientCall : IAsyncDisposable
     private volatile bool _disposed;
 
     /// <param name="single">The only request message, or null when messages follow by <see cref="WriteAsync"/>.</param>
-    public ClientCall(GrpcChannel channel, string path, CallOptions options, ReadOnlyMemory<byte>? single)
+    /// <param name="waitInPlace">True: reading waits on the calling thread.</param>
+    public ClientCall(
+        GrpcChannel channel, string path, CallOptions options, ReadOnlyMemory<byte>? single, bool waitInPlace = false)
     {
         _channel = channel;
         _options = options;
+        _waitInPlace = waitInPlace;
         if (single is not null)
         {
             channel.CheckSend(single.Value.Length);
@@ -163,7 +167,7 @@ internal sealed class ClientCall : IAsyncDisposable
 
         try
         {
-            HttpResponseMessage response = await _response;
+            HttpResponseMessage response = _waitInPlace ? _response.GetAwaiter().GetResult() : await _response;
             if (_body is null)
             {
                 CheckHead(response);
@@ -275,7 +279,8 @@ internal sealed class ClientCall : IAsyncDisposable
 
         while (_end - _start < bytes)
         {
-            int read = await body.ReadAsync(_buffer.AsMemory(_end), _cancel.Token);
+            ValueTask<int> reading = body.ReadAsync(_buffer.AsMemory(_end), _cancel.Token);
+            int read = _waitInPlace ? reading.AsTask().GetAwaiter().GetResult() : await reading;
             if (read == 0)
             {
                 return _end == _start ? false : throw Fail(StatusCode.Internal, "unexpected EOF");

@@ -27,6 +27,12 @@ public sealed class GrpcChannelOptions
     public string? Authority { get; init; }
 
     public string UserAgent { get; init; } = "grpc-perf/3.5.33";
+
+    /// <summary>
+    /// True: calls with one request and one response wait on the thread that makes them, and return when they are over. For a
+    /// program that makes one call and ends: what it saves is the compilation of awaits.
+    /// </summary>
+    public bool WaitInPlace { get; init; }
 }
 
 /// <summary>How a client proves who it is and decides whom to trust.</summary>

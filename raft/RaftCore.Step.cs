@@ -239,6 +239,13 @@ public sealed partial class RaftCore
             var answer = new Message { Type = MessageType.PreVoteResp, To = message.From, Reject = true };
             SendAfterTerm(ref answer);
         }
+        else if (message.Type == MessageType.Vote && _leader == 0)
+        {
+            // etcd is silent here. But two that campaign by turns, of which the one ahead does not know yet that the other
+            // may vote and does not ask it, then go on until chance brings their terms together.
+            var answer = new Message { Type = MessageType.VoteResp, To = message.From, Reject = true };
+            SendAfterTerm(ref answer);
+        }
 
         return StepOutcome.Stale;
     }

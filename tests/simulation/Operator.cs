@@ -24,7 +24,11 @@ internal sealed class Operator(Simulation world, Dice dice)
     /// <summary>The removal has to be committed within the first half, to be heard of in the second.</summary>
     private const long CalmTime = 4 * VirtualTime.Second;
 
+    /// <summary>A change that nobody answered for may lie in a log for long, and be committed when it is no longer thought of.</summary>
+    private const long DoubtTime = 30 * VirtualTime.Second;
+
     private long _busyUntil;
+    private long _doubtUntil;
     private (SimHost Leader, SimHost Other)? _unheard;
     private long _nextChange;
     private int _wanted = world.Plan.Members;
@@ -33,7 +37,7 @@ internal sealed class Operator(Simulation world, Dice dice)
     public bool IsDone => Members().All(host => host is { IsBroken: false, IsRetired: false });
 
     /// <summary>A change of members may be under way.</summary>
-    public bool IsBusy => world.Time.Now < _busyUntil;
+    public bool IsBusy => world.Time.Now < Math.Max(_busyUntil, _doubtUntil);
 
     public void Start()
     {
@@ -242,8 +246,11 @@ internal sealed class Operator(Simulation world, Dice dice)
 
     private bool Propose(SimMember member, ConfChange change, Fault counted)
     {
+        long before = _doubtUntil;
         _busyUntil = world.Time.Now + Patience;
         long asked = _busyUntil;
+        _doubtUntil = world.Time.Now + DoubtTime;
+        long doubted = _doubtUntil;
         string text = $"{change.Kind} {world.NumberOf(change.NodeId)}{(change.IsPromote ? " promoted" : "")}";
         world.Chronicle.Line($"operator m{member.Number} {text}");
         ProposalDraft draft = ProposalDraft.Raw(change.RequestId, EntryType.ConfChange, change.Encode());
@@ -258,6 +265,12 @@ internal sealed class Operator(Simulation world, Dice dice)
             if (_busyUntil == asked)
             {
                 _busyUntil = world.Time.Now;
+            }
+
+            // Another one that is in doubt still counts.
+            if (_doubtUntil == doubted && request.Error is not (StoreError.Timeout or StoreError.Stopped))
+            {
+                _doubtUntil = before;
             }
         });
         return true;

@@ -108,6 +108,22 @@ public sealed class ElectionTests
         Assert.Equal([(2UL, false), (3UL, true), (2UL, false)], probe.Run().Select(m => (m.To, m.Reject)));
     }
 
+    /// <summary>Seed 203955: a voter that the one ahead in terms took for a learner never heard of that term.</summary>
+    [Fact]
+    public void A_candidate_that_is_behind_hears_of_the_term_where_nobody_leads_5_1()
+    {
+        var probe = new Probe(1, Three, hard: new HardState(7, 0, 0));
+
+        Assert.Equal(StepOutcome.Stale, probe.Step(new Message { Type = MessageType.Vote, From = 2, Term = 4 }));
+
+        Message answer = Assert.Single(probe.Run());
+        Assert.Equal((MessageType.VoteResp, 2UL, 7UL, true), (answer.Type, answer.To, answer.Term, answer.Reject));
+        probe.Append(3, 7, 0, 0, 0);
+        probe.Run();
+        probe.Step(new Message { Type = MessageType.Vote, From = 2, Term = 4 });
+        Assert.Empty(probe.Run());
+    }
+
     [Fact]
     public void A_vote_survives_a_crash()
     {

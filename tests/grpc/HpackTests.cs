@@ -1,4 +1,7 @@
 using System.Text;
+using FsCheck;
+using FsCheck.Fluent;
+using Perf.Testing;
 using Xunit;
 
 namespace Perf.Grpc.Tests;
@@ -148,40 +151,79 @@ public sealed class HpackTests
         Assert.Equal("c=d;a=b", Decode(decoder, "bebf"));
     }
 
-    /// <summary>Random tables against a plain list.</summary>
-    [Fact]
-    public void The_table_is_a_list_with_an_end()
+    private enum What
     {
-        var random = new Random(7);
-        var decoder = new HpackDecoder();
-        var model = new List<(string Name, string Value)>();
-        int limit = HpackDecoder.TableBytesMax;
-        for (int round = 0; round < 20_000; round++)
-        {
-            string block = "";
-            if (random.Next(200) == 0)
-            {
-                limit = random.Next(0, HpackDecoder.TableBytesMax + 1);
-                block = Number(0x20, 5, limit);
-                Trim(model, limit);
-            }
-
-            if (model.Count > 0 && random.Next(2) == 0)
-            {
-                int at = random.Next(model.Count);
-                Assert.Equal($"{model[at].Name}={model[at].Value}", Decode(decoder, block + Number(0x80, 7, 62 + at)));
-                continue;
-            }
-
-            string name = "n" + random.Next(5);
-            string value = new('v', random.Next(random.Next(10) == 0 ? 3000 : 60));
-            Assert.Equal(
-                $"{name}={value}",
-                Decode(decoder, block + Number(0x40, 6, 0) + Text(name) + Text(value)));
-            model.Insert(0, (name, value));
-            Trim(model, limit);
-        }
+        Add,
+        AddCoded,
+        Repeat,
+        Resize,
     }
+
+    /// <summary>Any fields, added, repeated by index, in tables of any size, against a plain list.</summary>
+    [Fact]
+    public void The_table_is_a_list_with_an_end() => Properties.Hold(
+        Steps.ArrayOf(),
+        steps => Properties.Smaller(steps, step => Properties.Smaller(step.Number).Select(less => step with { Number = less })),
+        cases: 120,
+        sizeMax: 150,
+        check: steps =>
+        {
+            var decoder = new HpackDecoder();
+            var model = new List<(string Name, string Value)>();
+            string resize = "";
+            int limit = HpackDecoder.TableBytesMax;
+            foreach (Step step in steps)
+            {
+                switch (step.What)
+                {
+                    case What.Resize:
+                        // Said at the head of the next block.
+                        limit = step.Number;
+                        resize += Number(0x20, 5, limit);
+                        Trim(model, limit);
+                        break;
+                    case What.Repeat when model.Count > 0:
+                        int at = step.Number % model.Count;
+                        Assert.Equal(
+                            $"{model[at].Name}={model[at].Value}", Decode(decoder, resize + Number(0x80, 7, 62 + at)));
+                        resize = "";
+                        break;
+                    case What.Add or What.AddCoded:
+                        string name = "n" + (step.Number % 5);
+                        string value = new((char)(' ' + (step.Number % 95)), step.Number % 700);
+                        Func<string, string> text = step.What == What.Add ? Text : CodedText;
+                        Assert.Equal(
+                            $"{name}={value}", Decode(decoder, resize + Number(0x40, 6, 0) + text(name) + text(value)));
+                        resize = "";
+                        model.Insert(0, (name, value));
+                        Trim(model, limit);
+                        break;
+                }
+            }
+
+            Assert.Throws<Http2Exception>(() => Decode(decoder, resize + Number(0x80, 7, 62 + model.Count)));
+        });
+
+    [Fact]
+    public void Any_bytes_survive_the_code() => Properties.Hold(
+        Properties.Bytes, bytes => Properties.Smaller(bytes), cases: 300, check: bytes =>
+        {
+            byte[] coded = Encode(bytes);
+            byte[] target = new byte[Huffman.DecodedBytesMax(coded.Length) + 1];
+            int written = Huffman.Decode(coded, target);
+            Assert.Equal(bytes, target[..Math.Max(0, written)]);
+        });
+
+    private static Gen<Step> Steps { get; } =
+        from what in Gen.Frequency(
+            (6, Gen.Constant(What.Add)),
+            (3, Gen.Constant(What.AddCoded)),
+            (8, Gen.Constant(What.Repeat)),
+            (1, Gen.Constant(What.Resize)))
+        from number in Gen.Choose(0, HpackDecoder.TableBytesMax)
+        select new Step(what, number);
+
+    private sealed record Step(What What, int Number);
 
     private const string CookieText = "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
 
@@ -194,6 +236,12 @@ public sealed class HpackTests
     }
 
     private static string Text(string text) => Number(0, 7, text.Length) + Convert.ToHexString(Encoding.ASCII.GetBytes(text));
+
+    private static string CodedText(string text)
+    {
+        byte[] coded = Encode(Encoding.ASCII.GetBytes(text));
+        return Number(0x80, 7, coded.Length) + Convert.ToHexString(coded);
+    }
 
     private static string Number(int flags, int prefixBits, int value)
     {

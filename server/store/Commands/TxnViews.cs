@@ -86,6 +86,7 @@ public readonly ref struct CompareView
                     break;
                 case ValueField:
                     unionField = ValueField;
+                    number = 0;
                     value = reader.Bytes;
                     break;
                 case 64:

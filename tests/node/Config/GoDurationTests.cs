@@ -1,4 +1,6 @@
+using FsCheck.Fluent;
 using Perf.Node.Config;
+using Perf.Testing;
 using Xunit;
 
 namespace Perf.Node.Tests;
@@ -50,14 +52,38 @@ public class GoDurationTests
     public void WritesAsGoDoes(long ticks, string text) => Assert.Equal(text, GoDuration.Format(TimeSpan.FromTicks(ticks)));
 
     [Fact]
-    public void WhatIsWrittenReadsBack()
-    {
-        var random = new Random(4);
-        for (int i = 0; i < 1000; i++)
+    public void WhatIsWrittenReadsBack() => Properties.Hold(
+        Properties.Signed.Select(number => number / 128),
+        ticks => Properties.Smaller((ulong)Math.Abs(ticks)).Select(less => (long)less * Math.Sign(ticks)),
+        cases: 1_000,
+        check: ticks =>
         {
-            var duration = TimeSpan.FromTicks(random.NextInt64(1L << random.Next(1, 56)));
-            Assert.True(GoDuration.TryParse(GoDuration.Format(duration), out TimeSpan back));
-            Assert.Equal(duration, back);
-        }
-    }
+            Assert.True(GoDuration.TryParse(GoDuration.Format(TimeSpan.FromTicks(ticks)), out TimeSpan back));
+            Assert.Equal(ticks, back.Ticks);
+        });
+
+    private static readonly (string Unit, decimal Nanos)[] Units =
+    [
+        ("ns", 1m), ("us", 1_000m), ("\u00b5s", 1_000m), ("ms", 1_000_000m), ("s", 1_000_000_000m),
+        ("m", 60_000_000_000m), ("h", 3_600_000_000_000m),
+    ];
+
+    /// <summary>Any parts in any order, added up in decimals.</summary>
+    [Fact]
+    public void PartsAddUp() => Properties.Hold(
+        (from whole in Gen.Choose(0, 5_000)
+         from fraction in Gen.Choose(0, 999)
+         from unit in Gen.Choose(0, 6)
+         select (Whole: whole, Fraction: fraction, Unit: unit)).ArrayOf().Where(parts => parts.Length > 0),
+        parts => Properties.Smaller(parts).Where(less => less.Length > 0),
+        cases: 1_000,
+        sizeMax: 8,
+        check: parts =>
+        {
+            string text = string.Concat(parts.Select(part => $"{part.Whole}.{part.Fraction:000}{Units[part.Unit].Unit}"));
+            decimal nanos = parts.Sum(part =>
+                decimal.Floor((part.Whole + (part.Fraction / 1000m)) * Units[part.Unit].Nanos));
+            Assert.True(GoDuration.TryParse(text, out TimeSpan read), text);
+            Assert.Equal((long)(nanos / 100), read.Ticks);
+        });
 }

@@ -1,13 +1,13 @@
 using System.Buffers;
+using FsCheck.Fluent;
 using Google.Protobuf;
+using Perf.Testing;
 
 namespace Perf.Raft.Tests.Codecs;
 
 /// <summary>Our span codecs against the generated messages, byte for byte, and against rubbish.</summary>
 public sealed class CodecTests
 {
-    private static readonly MessageType[] Types = Enum.GetValues<MessageType>();
-
     [Fact]
     public void Heartbeat_has_the_bytes_that_etcd_writes()
     {
@@ -51,12 +51,10 @@ public sealed class CodecTests
     }
 
     [Fact]
-    public void Messages_are_equal_to_the_generated_ones_byte_for_byte_and_read_back()
-    {
-        var random = new Random(1);
-        for (int i = 0; i < 3_000; i++)
+    public void Messages_are_equal_to_the_generated_ones_byte_for_byte_and_read_back() => Properties.Hold(
+        Samples.Messages, Samples.Smaller, cases: 500, sizeMax: 60, check: sample =>
         {
-            Message message = AnyMessage(random);
+            Message message = sample.ToMessage();
             byte[] ours = Encode(message);
             Assert.Equal(Theirs(message).ToByteArray(), ours);
 
@@ -72,26 +70,37 @@ public sealed class CodecTests
             byte[] short36 = Encode(message, alwaysSnapshot: false);
             Assert.Equal(OperationStatus.Done, MessageCodec.TryRead(short36, null, new EntryBuffer(), out read));
             Assert.Equal(ours, Encode(read));
-        }
-    }
+        });
 
     [Fact]
-    public void States_and_changes_are_equal_to_the_generated_ones_byte_for_byte()
-    {
-        var random = new Random(2);
-        for (int i = 0; i < 1_000; i++)
+    public void Hard_states_are_equal_to_the_generated_ones_byte_for_byte() => Properties.Hold(
+        Properties.Numbers.ArrayOf(3), Samples.SmallerNumbers, cases: 500, check: numbers =>
         {
-            var hard = new HardState(Any(random), Any(random), Any(random));
+            var hard = new HardState(numbers[0], numbers[1], numbers[2]);
             byte[] bytes = new byte[HardStateCodec.Bytes(hard)];
             Assert.Equal(bytes.Length, HardStateCodec.Write(hard, bytes));
             Assert.Equal(
                 new Raftpb.HardState { Term = hard.Term, Vote = hard.Vote, Commit = hard.Commit }.ToByteArray(), bytes);
             Assert.Equal(OperationStatus.Done, HardStateCodec.TryRead(bytes, out HardState hardRead));
             Assert.Equal(hard, hardRead);
+        });
 
-            var change = new ConfChange(
-                Any(random), (ConfChangeType)random.Next(4), Any(random), AnyBytes(random, random.Next(2) * 9));
-            bytes = new byte[ConfChangeCodec.Bytes(change)];
+    [Fact]
+    public void Changes_are_equal_to_the_generated_ones_byte_for_byte() => Properties.Hold(
+        from numbers in Properties.Numbers.ArrayOf(2)
+        from type in Gen.Choose(0, 3)
+        from context in Properties.Bytes
+        select (Numbers: numbers, Type: type, Context: context),
+        sample =>
+        [
+            .. Properties.Smaller(sample.Context).Select(less => sample with { Context = less }),
+            .. Samples.SmallerNumbers(sample.Numbers).Select(less => sample with { Numbers = less }),
+        ],
+        cases: 500,
+        check: sample =>
+        {
+            var change = new ConfChange(sample.Numbers[0], (ConfChangeType)sample.Type, sample.Numbers[1], sample.Context);
+            byte[] bytes = new byte[ConfChangeCodec.Bytes(change)];
             Assert.Equal(bytes.Length, ConfChangeCodec.Write(change, bytes));
             var theirs = new Raftpb.ConfChange
             {
@@ -105,18 +114,22 @@ public sealed class CodecTests
             }
 
             Assert.Equal(theirs.ToByteArray(), bytes);
-            Assert.Equal(OperationStatus.Done, ConfChangeCodec.TryRead(bytes, out ConfChange changeRead));
-            Assert.Equal((change.Id, change.Type, change.NodeId), (changeRead.Id, changeRead.Type, changeRead.NodeId));
-            Assert.Equal(change.Context.ToArray(), changeRead.Context.ToArray());
+            Assert.Equal(OperationStatus.Done, ConfChangeCodec.TryRead(bytes, out ConfChange read));
+            Assert.Equal((change.Id, change.Type, change.NodeId), (read.Id, read.Type, read.NodeId));
+            Assert.Equal(change.Context.ToArray(), read.Context.ToArray());
+        });
 
-            ConfState state = AnyConfState(random);
-            bytes = new byte[ConfStateCodec.Bytes(state)];
+    [Fact]
+    public void Configurations_are_equal_to_the_generated_ones_byte_for_byte() => Properties.Hold(
+        Samples.Members, Samples.SmallerMembers, cases: 500, check: sample =>
+        {
+            ConfState state = sample.ToConfState();
+            byte[] bytes = new byte[ConfStateCodec.Bytes(state)];
             Assert.Equal(bytes.Length, ConfStateCodec.Write(state, bytes));
             Assert.Equal(Theirs(state).ToByteArray(), bytes);
-            Assert.Equal(OperationStatus.Done, ConfStateCodec.TryRead(bytes, out ConfState stateRead));
-            Assert.True(state.SameAs(stateRead));
-        }
-    }
+            Assert.Equal(OperationStatus.Done, ConfStateCodec.TryRead(bytes, out ConfState read));
+            Assert.True(state.SameAs(read));
+        });
 
     [Fact]
     public void Packed_voters_are_read_as_well()
@@ -164,21 +177,29 @@ public sealed class CodecTests
     }
 
     [Fact]
-    public void Cut_or_flipped_messages_never_throw()
-    {
-        var random = new Random(3);
-        for (int i = 0; i < 300; i++)
+    public void Cut_or_flipped_messages_never_throw() => Properties.Hold(
+        from sample in Samples.Messages
+        from flips in Gen.Choose(0, int.MaxValue - 1).ArrayOf(50)
+        select (Sample: sample, Flips: flips),
+        input =>
+        [
+            .. Properties.Smaller(input.Flips).Select(less => input with { Flips = less }),
+            .. Samples.Smaller(input.Sample).Select(less => input with { Sample = less }),
+        ],
+        cases: 150,
+        sizeMax: 60,
+        check: input =>
         {
-            byte[] bytes = Encode(AnyMessage(random));
+            byte[] bytes = Encode(input.Sample.ToMessage());
             for (int length = 0; length < Math.Min(bytes.Length, 200); length++)
             {
                 MessageCodec.TryRead(bytes.AsMemory(0, length), null, new EntryBuffer(), out _);
             }
 
-            for (int j = 0; j < 50; j++)
+            foreach (int flip in input.Flips)
             {
                 byte[] flipped = [.. bytes];
-                flipped[random.Next(flipped.Length)] ^= (byte)(1 << random.Next(8));
+                flipped[flip / 8 % flipped.Length] ^= (byte)(1 << (flip % 8));
                 MessageCodec.TryRead(flipped, null, new EntryBuffer(), out _);
                 EntryCodec.TryRead(flipped, null, out _);
                 ConfChangeCodec.TryRead(flipped, out _);
@@ -186,58 +207,13 @@ public sealed class CodecTests
                 ConfStateCodec.TryRead(flipped, out _);
                 HardStateCodec.TryRead(flipped, out _);
             }
-        }
-    }
+        });
 
     private static byte[] Encode(in Message message, bool alwaysSnapshot = true)
     {
         byte[] bytes = new byte[MessageCodec.Bytes(message, alwaysSnapshot)];
         Assert.Equal(bytes.Length, MessageCodec.Write(message, bytes, alwaysSnapshot));
         return bytes;
-    }
-
-    private static Message AnyMessage(Random random)
-    {
-        MessageType type = Types[random.Next(Types.Length)];
-        var message = new Message
-        {
-            Type = type,
-            To = Any(random),
-            From = Any(random),
-            Term = Any(random),
-            LogTerm = Any(random),
-            Index = Any(random),
-            Commit = Any(random),
-            Reject = random.Next(2) == 0,
-            RejectHint = Any(random),
-        };
-        if (type is MessageType.ReadIndex or MessageType.ReadIndexResp || random.Next(3) == 0)
-        {
-            message.Context = MessageContext.From(AnyBytes(random, random.Next(1, MessageContext.BytesMax + 1)));
-        }
-
-        if (type is MessageType.App or MessageType.Prop)
-        {
-            var entries = new EntryBuffer();
-            for (int i = random.Next(4); i > 0; i--)
-            {
-                bool hasData = random.Next(4) != 0;
-                byte[] data = hasData ? AnyBytes(random, random.Next(3) * 100) : [];
-                byte[] target = new byte[data.Length + EntryCodec.HeadroomBytes];
-                entries.Add(EntryCodec.Write(
-                    target, (EntryType)random.Next(3), Any(random), Any(random), data, hasData, null));
-            }
-
-            message.Entries = entries.Memory;
-        }
-
-        if (type == MessageType.Snap)
-        {
-            message.Snapshot = new Snapshot(
-                new SnapshotMetadata(Any(random), Any(random), AnyConfState(random)), AnyBytes(random, random.Next(2) * 50));
-        }
-
-        return message;
     }
 
     private static Raftpb.Message Theirs(in Message message)
@@ -309,28 +285,5 @@ public sealed class CodecTests
         theirs.Voters.AddRange(state.Voters.ToArray());
         theirs.Learners.AddRange(state.Learners.ToArray());
         return theirs;
-    }
-
-    private static ConfState AnyConfState(Random random)
-    {
-        ulong[] ids = [.. Enumerable.Range(0, random.Next(6)).Select(i => (ulong)random.NextInt64(1, long.MaxValue)).Distinct()];
-        int voters = random.Next(ids.Length + 1);
-        return new ConfState(ids.AsSpan(0, voters), ids.AsSpan(voters));
-    }
-
-    // Small, large and the edges of varints.
-    private static ulong Any(Random random) => random.Next(4) switch
-    {
-        0 => 0,
-        1 => (ulong)random.Next(300),
-        2 => (1UL << random.Next(64)) - (ulong)random.Next(2),
-        _ => (ulong)random.NextInt64() * 2,
-    };
-
-    private static byte[] AnyBytes(Random random, int length)
-    {
-        byte[] bytes = new byte[length];
-        random.NextBytes(bytes);
-        return bytes;
     }
 }

@@ -34,7 +34,7 @@ for name in "${names[@]}"; do
   fi
 
   began=$(date +%s%N)
-  output=$(PERF_MUTANT=$name timeout $((seconds + 60)) "$simulation" --seeds 100000 --seconds "$seconds" --stop 2>&1)
+  output=$(PERF_MUTANT=$name timeout $((seconds + 60)) "$simulation" --seeds 100000 --seconds "$seconds" --stop 2>&1 | tr -d '\0')
   took=$((($(date +%s%N) - began) / 1000000))
   found=$(grep -aE '^seed [0-9]+: [^0-9]' <<<"$output" | tail -n 1 | cut -c1-150)
   if [ -n "$found" ]; then

@@ -21,6 +21,8 @@ public sealed class HistoryPropertyTests
 
     private static readonly ByteString[] Ends = [ByteString.Empty, Bytes("\0"), Bytes("aa"), Bytes("z"), .. Keys];
 
+    private const int OpenEnd = 1;
+
     private enum What
     {
         Put,
@@ -51,8 +53,8 @@ public sealed class HistoryPropertyTests
             (1, Gen.Constant(What.Freeze)),
             (1, Gen.Constant(What.Commit)),
             (1, Gen.Constant(What.Reopen)))
-        from key in Gen.Choose(0, Keys.Length - 1)
-        from end in Gen.Choose(0, Ends.Length - 1)
+        from key in Gen.Frequency((1, Gen.Constant(0)), (2, Gen.Choose(0, Keys.Length - 1)))
+        from end in Gen.Frequency((1, Gen.Constant(OpenEnd)), (2, Gen.Choose(0, Ends.Length - 1)))
         from number in Gen.Choose(0, 6)
         select new Step(what, key, end, number);
 

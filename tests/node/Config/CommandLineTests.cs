@@ -1,4 +1,6 @@
+using FsCheck.Fluent;
 using Perf.Node.Config;
+using Perf.Testing;
 using Xunit;
 
 namespace Perf.Node.Tests;
@@ -24,6 +26,26 @@ public class CommandLineTests
     [InlineData(false, "--unsafe-no-fsync", "--unsafe-no-fsync=0")]
     public void ABooleanStandsAlone(bool expected, params string[] arguments) =>
         Assert.Equal(expected, Reading.Accepted(Reading.Line(arguments)).UnsafeNoFsync);
+
+    /// <summary>Two spellings of the line, the environment, and a file that quotes as JSON does.</summary>
+    [Fact]
+    public void AnyTextIsTheSameFromWhereverItComes() => Properties.Hold(
+        Gen.Choose(1, 0x2fff).Select(c => (char)c).ArrayOf().Where(chars => chars.Length > 0),
+        chars => Properties.Smaller(chars, c => Properties.Smaller(c - 1).Select(less => (char)(less + 1)))
+            .Where(less => less.Length > 0),
+        cases: 200,
+        sizeMax: 30,
+        check: chars =>
+        {
+            string text = new(chars);
+            Assert.Equal(text, Token(Reading.Line("--initial-cluster-token", text)));
+            Assert.Equal(text, Token(Reading.Line($"-initial-cluster-token={text}")));
+            Assert.Equal(text, Token(Reading.Environment(("ETCD_INITIAL_CLUSTER_TOKEN", text))));
+            Assert.Equal(
+                text, Token(Reading.File($"initial-cluster-token: {System.Text.Json.JsonSerializer.Serialize(text)}\n")));
+        });
+
+    private static string Token(ConfigReading reading) => Reading.Accepted(reading).InitialClusterToken;
 
     [Fact]
     public void ABooleansValueIsNeverTheNextArgument() =>

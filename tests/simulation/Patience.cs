@@ -8,17 +8,22 @@ namespace Perf.Simulation;
 /// </summary>
 internal sealed class Patience
 {
-    private const long Window = 90 * VirtualTime.Second;
+    private const long Usual = 90 * VirtualTime.Second;
 
     private readonly Simulation _world;
+    private readonly long _window;
     private readonly ulong _entriesMin;
     private long _end;
     private ulong _lowest;
+    private ulong _lacking;
+    private SimHost[] _members = [];
 
-    public Patience(Simulation world)
+    /// <param name="window">What a wait may take where no member lacks anything.</param>
+    public Patience(Simulation world, long window = Usual)
     {
         _world = world;
-        _entriesMin = (ulong)(Window / EntryMax(world.Plan));
+        _window = window;
+        _entriesMin = (ulong)(window / EntryMax(world.Plan));
         Begin();
     }
 
@@ -30,8 +35,10 @@ internal sealed class Patience
             return true;
         }
 
+        // Who has joined meanwhile has a window of its own. A few entries are always under way.
         (ulong lowest, ulong highest) = Logs();
-        if (lowest >= highest || lowest < _lowest + _entriesMin)
+        bool hasNewMember = _world.Members.Except(_members).Any();
+        if (!hasNewMember && (_lacking < _entriesMin / 10 || lowest < _lowest + Math.Min(_lacking, _entriesMin)))
         {
             return false;
         }
@@ -46,8 +53,10 @@ internal sealed class Patience
 
     private void Begin()
     {
-        _end = _world.Time.Now + Window;
-        _lowest = Logs().Lowest;
+        _end = _world.Time.Now + _window;
+        (_lowest, ulong highest) = Logs();
+        _lacking = highest - _lowest;
+        _members = [.. _world.Members];
     }
 
     /// <summary>How far the logs of the members reach; one that is down has none.</summary>

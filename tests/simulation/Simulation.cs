@@ -762,19 +762,11 @@ internal sealed class Simulation
 
         void WaitForLeases()
         {
-            long ended = Time.Now + LeaseTimeMax;
-            Patience? after = null;
+            var leaseTime = new Patience(this, LeaseTimeMax);
             while (Model.Leases.Count > 0)
             {
-                if (Time.Step(ended))
-                {
-                    continue;
-                }
-
-                // Their ends are in the leader's log by now; a member far behind may still be wanted for the commit.
-                after ??= new Patience(this);
                 Judge.Require(
-                    after.Step(), $"leases that nobody renews are still there: {string.Join(',', Model.Leases.Keys)}\n{Describe()}");
+                    leaseTime.Step(), $"leases that nobody renews are still there: {string.Join(',', Model.Leases.Keys)}\n{Describe()}");
             }
         }
     }

@@ -364,7 +364,8 @@ internal sealed class SimClient(Simulation world, int number, Dice dice)
                     check(floor, request);
                     world.Acked++;
                     break;
-                case StoreError.Timeout or StoreError.Stopped:
+                case StoreError.Timeout or StoreError.Stopped or StoreError.AnswerLost:
+                    world.CheckAnswer(request, text, field);
                     world.Ambiguous += operation == _operation ? 1 : 0;
                     break;
                 default:

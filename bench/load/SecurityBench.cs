@@ -99,10 +99,10 @@ internal static class SecurityBench
                 }
             }
 
-            double leftCpu = Median(of[left.Server].Select(r => r.CpuMicros));
-            double rightCpu = Median(of[right.Server].Select(r => r.CpuMicros));
+            // Neighbours in time, since the machine itself changes from one second to the next.
+            double ratio = Median(of[left.Server].Zip(of[right.Server], (l, r) => l.CpuMicros / r.CpuMicros));
             Console.WriteLine(Text(
-                $"{scenario.Name,-10} {Show(left.Server, of)}   {Show(right.Server, of)}   CPU x{leftCpu / rightCpu:0.000}"));
+                $"{scenario.Name,-10} {Show(left.Server, of)}   {Show(right.Server, of)}   CPU x{ratio:0.000}"));
         }
 
         static string Show(BenchServer server, Dictionary<BenchServer, List<Round>> of) => Text(

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Perf.Grpc;
 using Perf.Node;
@@ -28,7 +27,7 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>Kept at hand: every request looks into it, and the way through the node is five steps long.</summary>
     private AuthStore Auth { get; } = node.State.Machine.Auth;
 
-    private long BelievedTicks { get; } = (long)(node.Tokens.BelievedFor.TotalSeconds * Stopwatch.Frequency);
+    private long BelievedMillis { get; } = (long)node.Tokens.BelievedFor.TotalMilliseconds;
 
     /// <summary>
     /// Refuses what may not come in. <paramref name="learnerServes"/>: a member without a vote answers this call too.
@@ -47,7 +46,7 @@ internal sealed class Admission(EtcdNode node)
     /// Waits until a token is known here that another member has given out (SURFACE AUT-13), and refuses a bad one.
     /// </summary>
     public ValueTask<StoreError> KnowAsync(ServerCall call) =>
-        Auth.View is { } view && Recall(call, view, Stopwatch.GetTimestamp()) is not null ? new(StoreError.None)
+        Auth.View is { } view && Recall(call, view) is not null ? new(StoreError.None)
         : TryToken(call, out string token) ? KnowAsync(token)
         : new(StoreError.None);
 
@@ -63,7 +62,7 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, view, Stopwatch.GetTimestamp(), out Caller? caller);
+        StoreError error = Resolve(call, view, out Caller? caller);
         if (caller is not null)
         {
             who = caller.Identity;
@@ -82,7 +81,7 @@ internal sealed class Admission(EtcdNode node)
         }
 
         // One view from the token to the last permission: what another moment says does not mix in.
-        StoreError error = Resolve(call, view, Stopwatch.GetTimestamp(), out Caller? caller);
+        StoreError error = Resolve(call, view, out Caller? caller);
         if (caller is not null)
         {
             subject = caller.Subject;
@@ -92,7 +91,7 @@ internal sealed class Admission(EtcdNode node)
     }
 
     /// <summary>
-    /// May whoever asks read these keys, in a call of one request? Not part of its callers' code: where auth is off they are to be small.
+    /// May whoever asks read these keys? Not part of its callers' code: where auth is off they are to be small.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public StoreError CheckRead(ServerCall call, ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
@@ -102,7 +101,7 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, view, call.StartedAt, out Caller? caller);
+        StoreError error = Resolve(call, view, out Caller? caller);
         return error == StoreError.None ? caller!.Subject.Check(PermissionKind.Read, key, rangeEnd) : error;
     }
 
@@ -148,9 +147,9 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>
     /// Who asks, as this moment's users know him; null with an error. A token that was good a moment ago is not looked up again.
     /// </summary>
-    private StoreError Resolve(ServerCall call, AuthView view, long now, out Caller? caller)
+    private StoreError Resolve(ServerCall call, AuthView view, out Caller? caller)
     {
-        caller = Recall(call, view, now);
+        caller = Recall(call, view);
         if (caller is not null)
         {
             return StoreError.None;
@@ -167,13 +166,13 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.InvalidAuthToken;
         }
 
-        caller = new Caller(info, view, now + BelievedTicks);
+        caller = new Caller(info, view, Environment.TickCount64 + BelievedMillis);
         call.Memo = caller;
         return StoreError.None;
     }
 
-    private static Caller? Recall(ServerCall call, AuthView view, long now) =>
-        call.Memo is Caller known && ReferenceEquals(known.View, view) && now < known.Until ? known : null;
+    private static Caller? Recall(ServerCall call, AuthView view) =>
+        call.Memo is Caller known && ReferenceEquals(known.View, view) && Environment.TickCount64 < known.Until ? known : null;
 
     /// <summary>The user whom the client's certificate names (SURFACE AUT-15); nobody when a gateway stands between.</summary>
     private AuthInfo ByCertificate(ServerCall call, AuthView view) =>

@@ -110,8 +110,6 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
 
     public override bool IsAlone => _isAlone;
 
-    public override long StartedAt => _startedAt;
-
     public override EndPoint? Remote => _connection.Info.Remote;
 
     public override EndPoint? Local => _connection.Info.Local;

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Diagnostics;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 
@@ -60,9 +59,6 @@ public abstract class ServerCall
 
     /// <summary>All metadata the client sent, without gRPC's own and HTTP's headers. Allocates.</summary>
     public abstract Metadata GetHeaders();
-
-    /// <summary>When the call came in, by <see cref="Stopwatch"/>'s clock: for one request this is now, and costs no look at a clock.</summary>
-    public virtual long StartedAt { get; } = Stopwatch.GetTimestamp();
 
     /// <summary>
     /// Free for the server. It stays with the headers: a later call of the same connection with the very same headers may see it again,

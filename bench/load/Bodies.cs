@@ -14,14 +14,14 @@ internal static class Bodies
     private static readonly byte[] RangeHeaders = Http2Connection.HeadersOf("/etcdserverpb.KV/Range");
     private static readonly byte[] TxnHeaders = Http2Connection.HeadersOf("/etcdserverpb.KV/Txn");
     private static readonly byte[] GrantHeaders = Http2Connection.HeadersOf("/etcdserverpb.Lease/LeaseGrant");
+    private static readonly byte[] SnapshotHeaders = Http2Connection.HeadersOf("/etcdserverpb.Maintenance/Snapshot");
 
-    public static Call Put(string key, int bytes) => Put(key, new byte[bytes]);
+    /// <summary>The usual value, made once: garbage of the generator is time taken from the server.</summary>
+    private static readonly ByteString Zeros = ByteString.CopyFrom(new byte[256]);
 
-    public static Call Put(string key, byte[] value) => new(PutHeaders, Frame(new PutRequest
-    {
-        Key = ByteString.CopyFromUtf8(key),
-        Value = ByteString.CopyFrom(value),
-    }));
+    public static Call Put(string key, int bytes) => Put(key, bytes == Zeros.Length ? Zeros : ByteString.CopyFrom(new byte[bytes]));
+
+    public static Call Put(string key, byte[] value) => Put(key, ByteString.CopyFrom(value));
 
     public static Call Get(string key, bool serializable = false) => new(RangeHeaders, Frame(new RangeRequest
     {
@@ -73,6 +73,9 @@ internal static class Bodies
         return new Call(TxnHeaders, Frame(txn));
     }
 
+    /// <summary>Takes a snapshot.</summary>
+    public static Call Snapshot() => new(SnapshotHeaders, Frame(new SnapshotRequest()));
+
     public static Call Grant(long id) => new(GrantHeaders, Frame(new LeaseGrantRequest { ID = id, TTL = 600 }));
 
     /// <summary>The i-th filled key.</summary>
@@ -90,4 +93,10 @@ internal static class Bodies
         message.WriteTo(frame.AsSpan(5));
         return frame;
     }
+
+    private static Call Put(string key, ByteString value) => new(PutHeaders, Frame(new PutRequest
+    {
+        Key = ByteString.CopyFromUtf8(key),
+        Value = value,
+    }));
 }

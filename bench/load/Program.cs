@@ -287,6 +287,14 @@ internal static partial class Program
                             await work();
                         });
                         (double seconds, Histogram latency) = puts.RunOpen(s.Port, half, Seconds(8));
+                        while (!running.IsCompleted)
+                        {
+                            // As long as the work goes on, so do the puts.
+                            (double more, Histogram later) = puts.RunOpen(s.Port, half, Seconds(1));
+                            seconds += more;
+                            latency.Add(later);
+                        }
+
                         await running;
                         return (latency.Count, seconds, latency, true);
                     },

@@ -134,7 +134,9 @@ internal sealed class PageOutput : IDisposable
 
         // Lowest-fit allocation hands pages out in ascending order but for long extents, so this is nearly sorted.
         _staged.Sort(static (left, right) => left.Page.CompareTo(right.Page));
-        Grow(_staged[^1].Page * PageBytes + _staged[^1].Bytes);
+        long sliceStart = _staged[0].Page * PageBytes;
+        long sliceEnd = _staged[^1].Page * PageBytes + _staged[^1].Bytes;
+        Grow(sliceEnd);
         for (int first = 0; first < _staged.Count;)
         {
             long start = _staged[first].Page * PageBytes;
@@ -164,10 +166,11 @@ internal sealed class PageOutput : IDisposable
                 _file.WriteGather(_parts, start);
             }
 
-            _file.StartWriteback(start, end - start);
             first = next;
         }
 
+        // One call for the slice, however scattered its pages: what lies between them is clean.
+        _file.StartWriteback(sliceStart, sliceEnd - sliceStart);
         _parts.Clear();
         _staged.Clear();
         _used = 0;

@@ -185,6 +185,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
 
         using NodeImage image = await node.OpenImageAsync().ConfigureAwait(false);
         using var sha256 = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var pace = new Pace(node);
         byte[] chunk = new byte[SnapshotChunkBytes];
         long length = image.Length;
         for (long at = 0; at < length;)
@@ -199,6 +200,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
                 Blob = UnsafeByteOperations.UnsafeWrap(chunk.AsMemory(0, bytes)),
             });
             await call.FlushAsync().ConfigureAwait(false);
+            await pace.StepAsync().ConfigureAwait(false);
         }
 
         Messages.Write(call, new SnapshotResponse

@@ -787,11 +787,11 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
         {
             if (State.Machine.Kv.CompactStep(_host.Config.CompactionBatchLimit))
             {
-                Time.After(10 * VirtualTime.Millisecond, CompactSome);
+                _isCompacting = false;
             }
             else
             {
-                _isCompacting = false;
+                Time.After(10 * VirtualTime.Millisecond, CompactSome);
             }
         });
         Poke();

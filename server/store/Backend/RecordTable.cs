@@ -74,9 +74,9 @@ internal sealed class RecordTable
     }
 
     /// <summary>The commit is to remove this record, wherever it is.</summary>
-    public void Delete(long main, long sub, bool isTombstone)
+    public void Delete(in Deletion deletion)
     {
-        _deletes.Add(new Deletion(main, sub, isTombstone));
+        _deletes.Add(deletion);
         Bytes += 32;
     }
 
@@ -208,7 +208,7 @@ internal sealed class RecordTable
     }
 
     /// <summary>A record to remove.</summary>
-    internal readonly record struct Deletion(long Main, long Sub, bool IsTombstone) : IComparable<Deletion>
+    internal readonly record struct Deletion(long Main, int Sub, bool IsTombstone) : IComparable<Deletion>
     {
         public int CompareTo(Deletion other)
         {

@@ -6,6 +6,7 @@ namespace Perf.Store.Mvcc;
 
 public sealed partial class MvccStore
 {
+    private readonly PendingDeletions _deletions = new();
     private long _finishedCompact = -1;
     private bool _compactPending;
     private int _compactOffset;
@@ -50,14 +51,19 @@ public sealed partial class MvccStore
     }
 
     /// <summary>
-    /// Looks at no more than so many superseded revisions and removes what the compact revision no longer allows to
-    /// be read. True when the compaction is finished. Apply thread, between entries.
+    /// Looks at no more than twice so many superseded revisions, or deletes no more than so many records of those that the
+    /// compact revision no longer allows to be read. True when the compaction is finished. Apply thread, between entries.
     /// </summary>
     public bool CompactStep(int revisionsMax)
     {
         if (!_compactPending)
         {
             return true;
+        }
+        if (_deletions.IsLeaving)
+        {
+            DeleteSome(revisionsMax);
+            return false;
         }
         if (_published.Compacted != _compacted || _dirty.Count > 0)
         {
@@ -68,10 +74,15 @@ public sealed partial class MvccStore
         // What was superseded below C is done for good. At C itself a tombstone stays (a watcher that starts at C
         // needs it), so those items wait in the queue for the next compaction.
         SupersededQueue queue = _index.Superseded;
-        for (int i = 0; i < revisionsMax; i++)
+        for (long i = 0; i < 2L * revisionsMax && !_deletions.IsFull; i++)
         {
             if (queue.Count <= _compactOffset || queue.Peek(_compactOffset).Main > _compacted)
             {
+                _deletions.Leave();
+                if (_deletions.IsLeaving)
+                {
+                    return false;
+                }
                 _compactPending = false;
                 _finishedCompact = _compacted;
                 _compactOffset = 0;
@@ -89,7 +100,27 @@ public sealed partial class MvccStore
             }
             CompactKey(item.Id);
         }
+        if (_deletions.IsFull)
+        {
+            _deletions.Leave();
+        }
         return false;
+    }
+
+    /// <summary>
+    /// In the order of the file, so that what is left there after a crash is sound as well: a key's tombstone goes after what
+    /// it hides.
+    /// </summary>
+    private void DeleteSome(int recordsMax)
+    {
+        RecordTable records = _backend.ActiveRecords;
+        int count = 0;
+        for (; count < recordsMax && _deletions.IsLeaving; count++)
+        {
+            records.Delete(_deletions.Take());
+        }
+        Volatile.Write(ref _compactedRecords, _compactedRecords + count);
+        _backend.Touch();
     }
 
     /// <summary>Removes of one key what lies behind its newest version at or below the compact revision.</summary>
@@ -119,12 +150,10 @@ public sealed partial class MvccStore
         }
 
         keys.CutBehind(id, link);
-        RecordTable records = _backend.ActiveRecords;
         for (uint older = survivor.Older; older != 0;)
         {
             KeyVersion version = keys.OlderVersionOf(older);
-            records.Delete(version.Main, version.Sub, version.IsTombstone);
-            Volatile.Write(ref _compactedRecords, _compactedRecords + 1);
+            _deletions.Add(version.Main, version.Sub, version.IsTombstone);
             keys.RetireOlder(older);
             older = version.Older;
         }
@@ -133,7 +162,7 @@ public sealed partial class MvccStore
         if ((Mutant.Is("12-tombstone-gone-at-compact-revision") || Mutant.Is("07-revision-back-after-compaction"))
             && survivor.IsTombstone && survivor.Main == _compacted && link == 0)
         {
-            records.Delete(survivor.Main, survivor.Sub, true);
+            _deletions.Add(survivor.Main, survivor.Sub, true);
             _index.Tree.Remove(keys.Key(id));
             keys.RetireKey(id);
         }
@@ -141,8 +170,7 @@ public sealed partial class MvccStore
 #endif
         if (survivor.IsTombstone && survivor.Main < _compacted)
         {
-            records.Delete(survivor.Main, survivor.Sub, true);
-            Volatile.Write(ref _compactedRecords, _compactedRecords + 1);
+            _deletions.Add(survivor.Main, survivor.Sub, true);
             if (link != 0)
             {
                 keys.CutBehind(id, before);
@@ -154,7 +182,6 @@ public sealed partial class MvccStore
                 keys.RetireKey(id);
             }
         }
-        _backend.Touch();
     }
 
     private void WriteMeta(ReadOnlySpan<byte> name, long revision)

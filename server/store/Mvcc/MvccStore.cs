@@ -140,6 +140,7 @@ public sealed partial class MvccStore
         _finishedCompact = state.Finished;
         _compactPending = state.Compacted != state.Finished;
         _compactOffset = 0;
+        _deletions.Clear();
         _published.Write(_revision, _compacted);
     }
 }

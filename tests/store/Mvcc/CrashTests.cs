@@ -105,6 +105,37 @@ public sealed class CrashTests
         }
     }
 
+    [Fact]
+    public void No_deleted_key_comes_back_wherever_a_compaction_was_interrupted()
+    {
+        using var rig = new StoreRig();
+        foreach (string key in new[] { "a", "b" })
+        {
+            rig.Put(key, "v");
+            rig.Put(key, "v");
+        }
+        rig.Delete("b");
+        rig.Delete("a");
+        rig.Put("other", "v");
+        Assert.Equal(StoreError.None, rig.Compact(rig.Store.Revision));
+        bool isDone;
+        int steps = 0;
+        do
+        {
+            isDone = rig.Store.CompactStep(1);
+            steps++;
+            rig.Backend.CommitAll();
+            using var copy = new StoreRig(((SimDisk)rig.Disk).KillCopy());
+            Assert.Equal(["other"], copy.Get("\0", "\0").Kvs.Select(kv => kv.Key.ToStringUtf8()));
+            copy.FinishCompaction();
+            copy.Backend.CommitAll();
+            copy.Reopen();
+            Assert.Equal(["other"], copy.Get("\0", "\0").Kvs.Select(kv => kv.Key.ToStringUtf8()));
+        }
+        while (!isDone);
+        Assert.True(steps > 6);
+    }
+
     private static ulong Verify(SimDisk disk, List<NaiveStore> history)
     {
         using var rig = new StoreRig(disk);

@@ -106,19 +106,6 @@ internal sealed class BenchServer : IDisposable
         using JsonDocument done = await PostAsync("/v3/maintenance/defragment", new { });
     }
 
-    /// <summary>Takes a snapshot as etcdctl does, by gRPC, and throws it away.</summary>
-    public Task SnapshotAsync() => Task.Factory.StartNew(
-        () =>
-        {
-            using var connection = new Http2Connection("127.0.0.1", Port);
-            long bytes = connection.Drain(Bodies.Snapshot());
-            if (bytes < Keys * 256L)
-            {
-                throw new InvalidOperationException($"{Name}: a snapshot of {bytes} bytes for {Keys} keys");
-            }
-        },
-        TaskCreationOptions.LongRunning);
-
     public void Dispose()
     {
         Kill();

@@ -95,34 +95,88 @@ public sealed partial class WalLog
     public static IReadOnlyList<WalSnapshot> ValidSnapshots(IDisk disk, string walDirectory)
     {
         List<SegmentName> names = SegmentName.List(disk, walDirectory);
+        var snapshots = new List<WalSnapshot>();
+        ulong commit = 0;
+        ReadSnapshots(disk, walDirectory, names[FirstUnbroken(names)..], (snapshot, committed) =>
+        {
+            commit = committed;
+            if (snapshot is { } found)
+            {
+                snapshots.Add(found);
+            }
 
-        // A purge that was interrupted by a power failure may have left older ones; they do not count.
+            return true;
+        });
+        snapshots.RemoveAll(s => s.Index > commit);
+        return snapshots;
+    }
+
+    /// <summary>
+    /// True when the snapshot is one of <see cref="ValidSnapshots"/> and a start from it can find its record. Reads from
+    /// the segment that such a start begins with, and no further than needed: what lies before has no say any more.
+    /// </summary>
+    public static bool Vouches(IDisk disk, string walDirectory, ulong index, ulong term)
+    {
+        List<SegmentName> names = SegmentName.List(disk, walDirectory);
+        int first = FirstNeeded(names, index);
+        if (first < FirstUnbroken(names))
+        {
+            return false;
+        }
+
+        bool isRecorded = false;
+        bool isCommitted = false;
+        ReadSnapshots(disk, walDirectory, names[first..], (snapshot, committed) =>
+        {
+            isRecorded |= snapshot is { } found && found.Index == index && found.Term == term;
+            isCommitted |= committed >= index;
+            return !(isRecorded && isCommitted);
+        });
+        return isRecorded && isCommitted;
+    }
+
+    /// <summary>Place of the segment that a start from a snapshot at the index begins with; -1 where there is none.</summary>
+    private static int FirstNeeded(List<SegmentName> names, ulong index) => names.FindLastIndex(n => n.Index <= index);
+
+    /// <summary>A purge that was interrupted by a power failure may have left older ones; they do not count.</summary>
+    private static int FirstUnbroken(List<SegmentName> names)
+    {
         int first = names.Count - 1;
         while (first > 0 && names[first - 1].Sequence == names[first].Sequence - 1)
         {
             first--;
         }
 
-        var snapshots = new List<WalSnapshot>();
+        return Math.Max(first, 0);
+    }
+
+    /// <summary>
+    /// Shows each snapshot record, and each hard state (null), with the commit index as of there; ends when
+    /// <paramref name="goOn"/> says so.
+    /// </summary>
+    private static void ReadSnapshots(
+        IDisk disk, string walDirectory, List<SegmentName> names, Func<WalSnapshot?, ulong, bool> goOn)
+    {
         ulong commit = 0;
         uint? crc = null;
-        for (int i = Math.Max(first, 0); i < names.Count; i++)
+        for (int i = 0; i < names.Count; i++)
         {
             string path = Path.Combine(walDirectory, names[i].ToString());
             using IDiskFile file = disk.Open(path, DiskOpen.ReadOnly);
             using var reader = new SegmentReader(file, file.Length, crc);
-            while (reader.Read(out RecordView record))
+            while (reader.Damage is null && reader.Read(out RecordView record))
             {
+                bool isMore = true;
                 if (record.Kind == RecordKind.State)
                 {
                     if (RecordData.TryReadState(record.Data, out _, out _, out ulong committed))
                     {
                         commit = committed;
+                        isMore = goOn(null, commit);
                     }
                     else
                     {
                         reader.RejectRecord("not a hard state");
-                        break;
                     }
                 }
                 else if (record.Kind == RecordKind.Snapshot)
@@ -130,13 +184,17 @@ public sealed partial class WalLog
                     if (RecordData.TryReadSnapshot(
                         record.Data, out ulong index, out ulong term, out ReadOnlySpan<byte> confState))
                     {
-                        snapshots.Add(new WalSnapshot(index, term, confState.ToArray()));
+                        isMore = goOn(new WalSnapshot(index, term, confState.ToArray()), commit);
                     }
                     else
                     {
                         reader.RejectRecord("not a snapshot record");
-                        break;
                     }
+                }
+
+                if (!isMore)
+                {
+                    return;
                 }
             }
 
@@ -147,9 +205,6 @@ public sealed partial class WalLog
 
             crc = reader.Crc;
         }
-
-        snapshots.RemoveAll(s => s.Index > commit);
-        return snapshots;
     }
 
     /// <summary>Closes everything after a failed start.</summary>

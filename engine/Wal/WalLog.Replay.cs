@@ -88,7 +88,7 @@ public sealed partial class WalLog
                 throw new IOException($"{directory}: holds no log");
             }
 
-            int first = names.FindLastIndex(n => n.Index <= from.Index);
+            int first = FirstNeeded(names, from.Index);
             if (first < 0)
             {
                 throw new CorruptionException(

@@ -74,7 +74,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         };
         Pipeline = new Pipeline(
             config, start, State, (IPeerSender?)peers ?? new NoPeers(), raft, new RequestIds(MemberId, clock.GetUtcNow()), this, _topology, PrepareNextSegment);
-        _snapshots = new SnapshotKeeper(config, disk, log, Pipeline, start.Wal, start.Snapshot?.Metadata);
+        _snapshots = new SnapshotKeeper(config, disk, log, Pipeline, start);
         _housekeeper = new Housekeeper(this);
         _autoCompactor = CreateAutoCompactor();
         _corruption = peers is null ? null : new CorruptionCheck(this, peers);

@@ -134,7 +134,7 @@ internal sealed class SimMember : IPipelineEvents, IPeerSender, IWorkPool, IRevi
                 world.Model.OnCommitted(host.Number, entry);
             }
         };
-        _keeper = new SnapshotKeeper(config, disk, Log.None, Pipeline, _start.Wal, _start.Snapshot?.Metadata);
+        _keeper = new SnapshotKeeper(config, disk, Log.None, Pipeline, _start);
         _published = State.Machine.Kv.PublishedRevision;
         for (int i = 0; i < Loops; i++)
         {

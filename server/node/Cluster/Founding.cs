@@ -20,6 +20,9 @@ internal sealed class StartState
     /// <summary>Null where the log begins at its beginning.</summary>
     public Snapshot? Snapshot { get; init; }
 
+    /// <summary>Bytes of entries that the log holds behind the snapshot.</summary>
+    public long ReplayedBytes { get; init; }
+
     /// <summary>True when the log was made just now.</summary>
     public bool IsNew { get; init; }
 
@@ -81,13 +84,8 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
             return null;
         }
 
-        // What the log vouches for is asked only when there is a .snap: it means reading all of it.
-        IReadOnlyList<WalSnapshot>? valid = null;
         (SnapName Name, byte[] RaftSnapshot)? newest = SnapFile.ReadNewest(
-            disk,
-            config.SnapDir,
-            name => (valid ??= WalLog.ValidSnapshots(disk, config.WalDirectory))
-                .Any(v => v.Index == name.Index && v.Term == name.Term));
+            disk, config.SnapDir, name => WalLog.Vouches(disk, config.WalDirectory, name.Index, name.Term));
         if (newest is null)
         {
             return null;
@@ -127,7 +125,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
             ("cluster-id", MemberIds.Hex(wal.ClusterId)),
             ("local-member-id", MemberIds.Hex(wal.NodeId)),
             ("commit-index", hard.Commit));
-        return new StartState { Wal = wal, Raft = raft, Snapshot = snapshot };
+        return new StartState { Wal = wal, Raft = raft, Snapshot = snapshot, ReplayedBytes = replay.Bytes };
     }
 
     /// <summary>
@@ -206,6 +204,8 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 
         public HardState HardState { get; private set; }
 
+        public long Bytes { get; private set; }
+
         /// <summary>Changes of configuration in the log, ascending.</summary>
         public List<(ulong Index, ConfChange Change)> ConfChanges { get; } = [];
 
@@ -226,6 +226,7 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
 
             raft.Append(entry);
             lease?.Release();
+            Bytes += encodedEntry.Length;
         }
 
         public void OnTruncate(ulong index)

@@ -9,26 +9,40 @@ using Perf.Raft;
 namespace Perf.Node.Cluster;
 
 /// <summary>
-/// Keeps the log short: every so many entries it has the data file made durable, writes a .snap, records it in the
-/// log, lets raft forget entries that lie far enough behind, and removes files nobody needs (I6).
+/// Keeps the log short: every so many entries, or bytes of them, it has the data file made durable, writes a .snap,
+/// records it in the log, lets raft forget entries that lie far enough behind, and removes files nobody needs (I6).
 /// </summary>
-internal sealed class SnapshotKeeper(
-    ServerConfig config, IDisk disk, Log log, Pipeline pipeline, WalLog wal, SnapshotMetadata? last)
+internal sealed class SnapshotKeeper(ServerConfig config, IDisk disk, Log log, Pipeline pipeline, StartState start)
 {
+    /// <summary>
+    /// A segment's worth of entries. etcd counts entries alone, so that few large ones make a log that takes long to
+    /// read at start.
+    /// </summary>
+    private const long LogBytesMax = 64_000_000;
+
     /// <summary>etcd's releaseDelayAfterSnapshot.</summary>
     private static readonly TimeSpan HoldTime = TimeSpan.FromSeconds(30);
 
     /// <summary>etcd purges files every 30 s; a new snapshot is the better moment.</summary>
-    private ulong _lastIndex = last?.Index ?? 0;
+    private ulong _lastIndex = start.Snapshot?.Metadata.Index ?? 0;
+
+    /// <summary><see cref="LoggedBytes"/> as of the last snapshot, and of the one under way.</summary>
+    private long _lastBytes;
+    private long _takenBytes;
     private int _busy;
     private int _held;
     private long _heldUntil;
+
+    /// <summary>Bytes of entries that went to the log since the snapshot this member started from.</summary>
+    private long LoggedBytes => start.ReplayedBytes + pipeline.WalLoop.WrittenBytes;
 
     /// <summary>Called some times a second.</summary>
     public void Turn()
     {
         ulong applied = pipeline.AppliedIndex;
-        if (applied >= _lastIndex && applied - _lastIndex >= config.SnapshotCount)
+        ulong last = Volatile.Read(ref _lastIndex);
+        if (applied > last
+            && (applied - last >= config.SnapshotCount || LoggedBytes - Volatile.Read(ref _lastBytes) >= LogBytesMax))
         {
             Take();
         }
@@ -43,7 +57,13 @@ internal sealed class SnapshotKeeper(
         }
 
         Snapshot? snapshot = null;
-        pipeline.Capture(() => snapshot = Describe(pipeline), () => Write(snapshot!));
+        pipeline.Capture(
+            () =>
+            {
+                snapshot = Describe(pipeline);
+                _takenBytes = LoggedBytes;
+            },
+            () => Write(snapshot!));
     }
 
     /// <summary>Apply thread, at a boundary: the raft snapshot of what is applied.</summary>
@@ -56,7 +76,11 @@ internal sealed class SnapshotKeeper(
     }
 
     /// <summary>A received snapshot is as good as an own one.</summary>
-    public void Installed(SnapshotMetadata metadata) => Volatile.Write(ref _lastIndex, metadata.Index);
+    public void Installed(SnapshotMetadata metadata)
+    {
+        Volatile.Write(ref _lastBytes, LoggedBytes);
+        Volatile.Write(ref _lastIndex, metadata.Index);
+    }
 
     /// <summary>
     /// A snapshot is on its way to a follower: the entries behind it stay, or it would need the next snapshot when it
@@ -110,21 +134,23 @@ internal sealed class SnapshotKeeper(
         log.Info("saved snapshot", ("snapshot-index", metadata.Index));
         if (!isHeld)
         {
-            pipeline.Pool.Queue(() => Purge(metadata.Index));
+            // What raft keeps for slow followers it may have to read back.
+            pipeline.Pool.Queue(() => Purge(metadata.Index - Math.Min(metadata.Index, catchUp)));
         }
 
+        Volatile.Write(ref _lastBytes, _takenBytes);
         Volatile.Write(ref _lastIndex, metadata.Index);
         Volatile.Write(ref _busy, 0);
     }
 
-    private void Purge(ulong index)
+    private void Purge(ulong releasedBelow)
     {
         try
         {
-            wal.ReleaseBelow(index);
+            start.Wal.ReleaseBelow(releasedBelow);
             if (config.MaxWals > 0)
             {
-                wal.PurgeSegments(config.MaxWals);
+                start.Wal.PurgeSegments(config.MaxWals);
             }
 
             if (config.MaxSnapshots > 0)

@@ -12,16 +12,13 @@ namespace Perf.Rpc.Reflection;
 internal sealed class ReflectionService
 {
     private readonly GrpcRouter _services;
-    private readonly Dictionary<string, FileDescriptor> _files = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, FileDescriptor> _symbols = new(StringComparer.Ordinal);
+
+    /// <summary>Made for the first question: descriptors take tens of milliseconds of a start.</summary>
+    private readonly Lazy<DescribedNames> _names = new(() => new DescribedNames(ServedFiles.All));
 
     public ReflectionService(GrpcRouter services)
     {
         _services = services;
-        foreach (FileDescriptor file in ServedFiles.All)
-        {
-            Add(file);
-        }
     }
 
     public void Map(GrpcRouter router)
@@ -47,13 +44,13 @@ internal sealed class ReflectionService
     {
         ServerReflectionRequest.MessageRequestOneofCase.ListServices => Services(),
         ServerReflectionRequest.MessageRequestOneofCase.FileByFilename =>
-            File(_files, request.FileByFilename, "unknown file"),
+            File(_names.Value.Files, request.FileByFilename, "unknown file"),
         ServerReflectionRequest.MessageRequestOneofCase.FileContainingSymbol =>
-            File(_symbols, request.FileContainingSymbol, "unknown symbol"),
+            File(_names.Value.Symbols, request.FileContainingSymbol, "unknown symbol"),
         ServerReflectionRequest.MessageRequestOneofCase.FileContainingExtension =>
             Refused(StatusCode.NotFound, $"unknown extension of {request.FileContainingExtension.ContainingType}"),
         ServerReflectionRequest.MessageRequestOneofCase.AllExtensionNumbersOfType =>
-            _symbols.ContainsKey(request.AllExtensionNumbersOfType)
+            _names.Value.Symbols.ContainsKey(request.AllExtensionNumbersOfType)
                 ? new ServerReflectionResponse
                 {
                     AllExtensionNumbersResponse =
@@ -101,56 +98,5 @@ internal sealed class ReflectionService
         IEnumerable<string> names = _services.Methods.Select(method => method.Service).Distinct();
         list.Service.AddRange(names.Order(StringComparer.Ordinal).Select(name => new ServiceResponse { Name = name }));
         return new ServerReflectionResponse { ListServicesResponse = list };
-    }
-
-    private void Add(FileDescriptor file)
-    {
-        if (!_files.TryAdd(file.Name, file))
-        {
-            return;
-        }
-
-        foreach (ServiceDescriptor service in file.Services)
-        {
-            _symbols[service.FullName] = file;
-            foreach (MethodDescriptor method in service.Methods)
-            {
-                _symbols[method.FullName] = file;
-            }
-        }
-
-        foreach (EnumDescriptor values in file.EnumTypes)
-        {
-            _symbols[values.FullName] = file;
-        }
-
-        foreach (MessageDescriptor message in file.MessageTypes)
-        {
-            Add(message, file);
-        }
-
-        foreach (FileDescriptor imported in file.Dependencies)
-        {
-            Add(imported);
-        }
-    }
-
-    private void Add(MessageDescriptor message, FileDescriptor file)
-    {
-        _symbols[message.FullName] = file;
-        foreach (FieldDescriptor field in message.Fields.InDeclarationOrder())
-        {
-            _symbols[field.FullName] = file;
-        }
-
-        foreach (EnumDescriptor values in message.EnumTypes)
-        {
-            _symbols[values.FullName] = file;
-        }
-
-        foreach (MessageDescriptor inner in message.NestedTypes)
-        {
-            Add(inner, file);
-        }
     }
 }

@@ -16,18 +16,21 @@ public sealed class PasswordVerifier
     private readonly Lock _gate = new();
     private readonly IPasswordHasher _hasher;
     private readonly byte[] _key = new byte[KeyBytes];
-    private readonly byte[] _decoy;
+    private readonly Lazy<byte[]> _decoy;
     private readonly HashSet<string> _right = new(StringComparer.Ordinal);
     private readonly Queue<string> _oldest = new();
 
-    /// <summary>The decoy is a hash of the configured cost, for users that are not there.</summary>
+    /// <summary>
+    /// The decoy is a hash of the configured cost, for users that are not there. It is made at the first check, whoever
+    /// asks: at start it would be tens of milliseconds, for nothing where nobody has a password.
+    /// </summary>
     public PasswordVerifier(IPasswordHasher hasher, int bcryptCost, RandomFill random)
     {
         _hasher = hasher;
         random(_key);
-        Span<byte> salt = stackalloc byte[16];
+        byte[] salt = new byte[16];
         random(salt);
-        _decoy = hasher.Hash("decoy"u8, bcryptCost, salt) ?? [];
+        _decoy = new Lazy<byte[]>(() => hasher.Hash("decoy"u8, bcryptCost, salt) ?? []);
     }
 
     /// <summary>
@@ -42,6 +45,7 @@ public sealed class PasswordVerifier
             return StoreError.AuthNotEnabled;
         }
 
+        byte[] decoy = _decoy.Value;
         byte[] secret = Encoding.UTF8.GetBytes(password);
         try
         {
@@ -51,7 +55,7 @@ public sealed class PasswordVerifier
                 return StoreError.NoPasswordUser;
             }
 
-            byte[] hash = user?.Password ?? _decoy;
+            byte[] hash = user?.Password ?? decoy;
             string digest = Digest(hash, secret);
             lock (_gate)
             {

@@ -110,6 +110,10 @@ public sealed class WalLogTests
         IReadOnlyList<WalSnapshot> valid = WalLog.ValidSnapshots(_disk, WalSamples.Directory);
         Assert.Equal([0UL, 40UL], valid.Select(s => s.Index));
         Assert.Equal("0801", Convert.ToHexString(valid[1].ConfState.Span));
+        Assert.True(Vouches(0, 0));
+        Assert.True(Vouches(40, 2));
+        Assert.False(Vouches(40, 3));
+        Assert.False(Vouches(41, 2));
 
         var model = new WalModel();
         WalLog.Open(_disk, WalSamples.Directory, valid[1], WalSamples.Small, model).Dispose();
@@ -133,6 +137,50 @@ public sealed class WalLogTests
         }
 
         Assert.Equal([0UL], WalLog.ValidSnapshots(_disk, WalSamples.Directory).Select(s => s.Index));
+        Assert.False(Vouches(100, 5));
+    }
+
+    [Fact]
+    public void A_start_looks_at_no_segment_before_the_one_its_snapshot_needs()
+    {
+        using (WalLog log = Create())
+        {
+            for (ulong i = 1; i <= 60; i++)
+            {
+                log.AppendEntry(i, WalSamples.Entry(2, i, 200));
+                log.AppendHardState(2, 1, i);
+                if (i == 40)
+                {
+                    log.AppendSnapshot(new WalSnapshot(40, 2, default));
+                }
+
+                log.Sync();
+                if (log.CutDue)
+                {
+                    log.Cut();
+                }
+            }
+        }
+
+        string[] files = [.. _disk.List(WalSamples.Directory).Where(f => f.EndsWith(".wal", StringComparison.Ordinal)).Order()];
+        Assert.True(files.Length >= 4);
+        Damage(files[0]);
+        Assert.Throws<CorruptionException>(() => WalLog.ValidSnapshots(_disk, WalSamples.Directory));
+        Assert.True(Vouches(40, 2));
+        WalLog.Open(_disk, WalSamples.Directory, new WalSnapshot(40, 2, default), WalSamples.Small, new WalModel()).Dispose();
+
+        // What a start from the snapshot reads is refused as ever.
+        Damage(files[^2]);
+        Assert.Throws<CorruptionException>(
+            () => WalLog.Open(_disk, WalSamples.Directory, new WalSnapshot(40, 2, default), WalSamples.Small, new WalModel()));
+
+        void Damage(string file)
+        {
+            string path = Path.Combine(WalSamples.Directory, file);
+            byte[] bytes = WalSamples.ReadAll(_disk, path);
+            bytes[bytes.Length / 2] ^= 4;
+            WalSamples.WriteAll(_disk, path, bytes);
+        }
     }
 
     [Fact]
@@ -361,6 +409,8 @@ public sealed class WalLogTests
     {
         return WalLog.Create(_disk, WalSamples.Directory, WalSamples.NodeId, WalSamples.ClusterId, WalSamples.Small);
     }
+
+    private bool Vouches(ulong index, ulong term) => WalLog.Vouches(_disk, WalSamples.Directory, index, term);
 
     private WalLog Open(WalModel model)
     {

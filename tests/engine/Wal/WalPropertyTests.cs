@@ -133,6 +133,9 @@ public sealed class WalPropertyTests
     {
         IReadOnlyList<WalSnapshot> valid = WalLog.ValidSnapshots(disk, WalSamples.Directory);
         Assert.Equal(model.Snapshots.Where(s => s.Index <= model.State.Commit), valid.Select(s => (s.Index, s.Term)));
+        Assert.All(
+            model.Snapshots,
+            s => Assert.Equal(s.Index <= model.State.Commit, WalLog.Vouches(disk, WalSamples.Directory, s.Index, s.Term)));
         foreach (WalSnapshot snapshot in valid)
         {
             var behind = new WalModel();

@@ -23,7 +23,8 @@ internal sealed class JsonGateway(EtcdNode node, GrpcRouter router)
     /// <summary>JSON takes more room than the message in it: base64 alone four bytes for three.</summary>
     private const int JsonFactor = 2;
 
-    private readonly Dictionary<string, GatewayRoute> _routes = GatewayRoutes.For(router);
+    /// <summary>Made for the first request: descriptors take tens of milliseconds of a start, and most never ask.</summary>
+    private readonly Lazy<Dictionary<string, GatewayRoute>> _routes = new(() => GatewayRoutes.For(router));
 
     /// <summary>True for paths that are the gateway's to answer.</summary>
     public static bool Owns(string path) =>
@@ -38,7 +39,7 @@ internal sealed class JsonGateway(EtcdNode node, GrpcRouter router)
             path = string.Concat(Prefix, path.AsSpan(BetaPrefix.Length));
         }
 
-        if (!_routes.TryGetValue(path, out GatewayRoute? route))
+        if (!_routes.Value.TryGetValue(path, out GatewayRoute? route))
         {
             return PlainText.WriteAsync(context, 404, "Not Found\n");
         }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using Perf.Engine.Tree;
 
 namespace Perf.Engine.Pages;
@@ -50,6 +51,8 @@ internal static class PageCheck
     }
 
     /// <summary>Structure of a leaf; also used for inline buckets, whose page id is 0.</summary>
+    /// <remarks>Optimized at once, as it runs for each page of a start, which is over before the runtime sees to it.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static string? Leaf(ReadOnlySpan<byte> page, long id, bool holdsBuckets)
     {
         int count = PageHeader.Count(page);

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using Perf.Engine.Memory;
 
 namespace Perf.Engine.Pages;
@@ -51,6 +52,8 @@ internal static class PageTrailer
     }
 
     /// <summary>Where the last key or value ends. Saturates instead of overflowing on hostile elements.</summary>
+    /// <remarks>Optimized at once: see <see cref="PageCheck.Leaf"/>.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static long DataEnd(ReadOnlySpan<byte> page)
     {
         bool branch = PageHeader.Flags(page) == PageLayout.BranchFlag;

@@ -83,7 +83,12 @@ public ref struct BucketCursor
             return false;
         }
 
-        _index++;
+        // The rest is apart, so that callers take this part in.
+        return ++_index < PageHeader.Count(_leaf) || NextLeaf();
+    }
+
+    private bool NextLeaf()
+    {
         while (_index >= PageHeader.Count(_leaf))
         {
             if (!Climb())

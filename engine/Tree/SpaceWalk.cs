@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Perf.Engine.Pages;
 using Perf.Engine.Space;
@@ -10,6 +11,7 @@ namespace Perf.Engine.Tree;
 /// What a file must tell before it can be used: which pages are reachable, and which buckets there are. Checks
 /// branches wholly and of leaves the header; refuses a page that is reached twice, so that no later walk can go in circles.
 /// </summary>
+/// <remarks>What runs for each page is optimized at once: see <see cref="PageCheck.Leaf"/>.</remarks>
 internal sealed class SpaceWalk(CommitView view, PageSpace space)
 {
     private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
@@ -47,6 +49,7 @@ internal sealed class SpaceWalk(CommitView view, PageSpace space)
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Walk(long id, uint expected, int depthLeft, bool holdsBuckets)
     {
         if (depthLeft == 0)
@@ -88,6 +91,7 @@ internal sealed class SpaceWalk(CommitView view, PageSpace space)
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private ReadOnlySpan<byte> Mark(long id)
     {
         if (id < PageLayout.FirstDataPage || id >= view.Meta.HighWater)

@@ -2,7 +2,6 @@ using System.Runtime.ExceptionServices;
 using Perf.Engine;
 using Perf.Engine.Transactions;
 using Perf.Store.Backend;
-using Perf.Store.Commands;
 
 namespace Perf.Store.Mvcc;
 
@@ -183,23 +182,9 @@ internal sealed class IndexLoader
         using ReadTransaction read = _file.BeginRead();
         BucketCursor cursor = read.OpenCursor(Buckets.Key);
         bool more = piece == 0 ? cursor.SeekFirst() : cursor.Seek(_cuts[piece - 1]);
-        for (; more && (to is null || cursor.Key.SequenceCompareTo(to) < 0); more = cursor.Next())
+        if (more && !run.TryTake(ref cursor, to))
         {
-            if (!RevisionKey.TryRead(cursor.Key, out Revision revision, out bool isTombstone)
-                || !KeyValueView.TryParse(cursor.Value, out KeyValueView record)
-                || revision.Sub > int.MaxValue)
-            {
-                throw new CorruptionException(_file.FilePath, 0, "bucket key: a record is no revision");
-            }
-
-            run.Newest = revision.Main;
-            if (record.Key.IsEmpty)
-            {
-                // A restore that moved the revision up has left a record without content; no key is empty.
-                continue;
-            }
-
-            run.Add(revision, isTombstone, cursor.Value.Length, in record);
+            throw new CorruptionException(_file.FilePath, 0, "bucket key: a record is no revision");
         }
 
         run.Sort();

@@ -15,6 +15,9 @@ internal sealed class KeyIndex
 
     public KeyTree Tree { get; }
 
+    /// <summary>A record that was loaded names a lease. Apply thread, at start.</summary>
+    public bool HasLeases { get; set; }
+
     /// <summary>Apply thread only.</summary>
     public SupersededQueue Superseded { get; } = new();
 }

@@ -254,6 +254,9 @@ internal sealed class KeyTable
             var grown = new T[chunks.Length + 1][];
             chunks.CopyTo(grown, 0);
             grown[^1] = new T[ChunkItems];
+
+            // Written before it is read: what is read first costs a second fault, and other threads a flush.
+            grown[^1].AsSpan().Clear();
             Volatile.Write(ref chunks, grown);
         }
     }

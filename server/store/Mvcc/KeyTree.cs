@@ -15,7 +15,7 @@ namespace Perf.Store.Mvcc;
 /// name a record, and depth is bounded. Overwriting a key does not touch the tree.
 /// </para>
 /// </summary>
-internal sealed class KeyTree
+internal sealed partial class KeyTree
 {
     private const int Capacity = 64;
     private const int MergeBelow = Capacity / 4;
@@ -436,6 +436,10 @@ internal sealed class KeyTree
     /// <summary>Negative or positive when the key lies before or behind everything with the prefix.</summary>
     private static int ComparePrefix(ReadOnlySpan<byte> key, byte[] prefix)
     {
+        if (key.StartsWith(prefix))
+        {
+            return 0;
+        }
         if (key.Length >= prefix.Length)
         {
             return key[..prefix.Length].SequenceCompareTo(prefix);
@@ -481,7 +485,9 @@ internal sealed class KeyTree
                 right = Split(leaf, key, out separator);
                 leaf = key.SequenceCompareTo(separator) >= 0 ? (Leaf)right : leaf;
             }
-            InsertAt(leaf, key, id);
+            int at = LowerBound(leaf, key, out bool found);
+            Check.That(!found);
+            InsertAt(leaf, at, key, id);
             return right is not null;
         }
 
@@ -505,14 +511,12 @@ internal sealed class KeyTree
         return right is not null;
     }
 
-    private void InsertAt(Leaf leaf, ReadOnlySpan<byte> key, uint id)
+    private void InsertAt(Leaf leaf, int at, ReadOnlySpan<byte> key, uint id)
     {
         if (!key.StartsWith(leaf.Prefix))
         {
             Shorten(leaf, CommonPrefix(key, leaf.Prefix));
         }
-        int at = LowerBound(leaf, key, out bool found);
-        Check.That(!found);
         int moved = leaf.Count - at;
         leaf.Ids.AsSpan(at, moved).CopyTo(leaf.Ids.AsSpan(at + 1));
         leaf.Heads.AsSpan(at, moved).CopyTo(leaf.Heads.AsSpan(at + 1));

@@ -45,7 +45,7 @@ public sealed partial class MvccStore
 
     private void AttachLeases()
     {
-        if (Leases is null)
+        if (Leases is null || !_index.HasLeases)
         {
             return;
         }

@@ -69,10 +69,10 @@ public sealed class IndexLoaderTests
         var random = new Random(7);
         for (int i = 0; i < Keys; i++)
         {
-            rig.Put($"key/{random.Next(Keys)}", new string('v', random.Next(200)), lease: 0);
+            rig.Put(Key(random.Next(Keys)), new string('v', random.Next(200)), lease: 0);
             if (i % 10 == 0)
             {
-                rig.Delete($"key/{random.Next(Keys)}");
+                rig.Delete(Key(random.Next(Keys)));
             }
         }
 
@@ -80,6 +80,14 @@ public sealed class IndexLoaderTests
         rig.Backend.CommitAll();
         return rig;
     }
+
+    /// <summary>Some differ early, some only behind what they have in common, and one begins what others are.</summary>
+    private static string Key(int i) => (i % 3) switch
+    {
+        0 => $"key/{i}",
+        1 => $"registry/with/the/same/beginning/{i}",
+        _ => "registry/with/the/same/beginning/1"[..^(i % 2)],
+    };
 
     private static List<string> Describe(KeyIndex index)
     {

@@ -95,17 +95,6 @@ internal sealed class BenchServer : IDisposable
             json.RootElement.GetProperty("header").GetProperty("revision").GetString()!, CultureInfo.InvariantCulture);
     }
 
-    public async Task CompactAsync()
-    {
-        long revision = await RevisionAsync();
-        using JsonDocument done = await PostAsync("/v3/kv/compaction", new { revision, physical = true });
-    }
-
-    public async Task DefragmentAsync()
-    {
-        using JsonDocument done = await PostAsync("/v3/maintenance/defragment", new { });
-    }
-
     public void Dispose()
     {
         Kill();

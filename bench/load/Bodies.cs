@@ -14,6 +14,8 @@ internal static class Bodies
     private static readonly byte[] RangeHeaders = Http2Connection.HeadersOf("/etcdserverpb.KV/Range");
     private static readonly byte[] TxnHeaders = Http2Connection.HeadersOf("/etcdserverpb.KV/Txn");
     private static readonly byte[] GrantHeaders = Http2Connection.HeadersOf("/etcdserverpb.Lease/LeaseGrant");
+    private static readonly byte[] CompactHeaders = Http2Connection.HeadersOf("/etcdserverpb.KV/Compact");
+    private static readonly byte[] DefragmentHeaders = Http2Connection.HeadersOf("/etcdserverpb.Maintenance/Defragment");
     private static readonly byte[] SnapshotHeaders = Http2Connection.HeadersOf("/etcdserverpb.Maintenance/Snapshot");
 
     /// <summary>The usual value, made once: garbage of the generator is time taken from the server.</summary>
@@ -72,6 +74,12 @@ internal static class Bodies
 
         return new Call(TxnHeaders, Frame(txn));
     }
+
+    /// <summary>Compacts, and waits until the records have left the file.</summary>
+    public static Call Compact(long revision) =>
+        new(CompactHeaders, Frame(new CompactionRequest { Revision = revision, Physical = true }));
+
+    public static Call Defragment() => new(DefragmentHeaders, Frame(new DefragmentRequest()));
 
     /// <summary>Takes a snapshot.</summary>
     public static Call Snapshot() => new(SnapshotHeaders, Frame(new SnapshotRequest()));

@@ -31,6 +31,8 @@ internal static unsafe partial class NativeMethods
     internal const uint WritebackStart = 2; // SYNC_FILE_RANGE_WRITE
     internal const uint WritebackFinish = 1; // SYNC_FILE_RANGE_WAIT_BEFORE
 
+    internal const int PriorityOfThread = 0; // PRIO_PROCESS, which is a thread's on Linux
+
     internal const int ErrorInterrupted = 4;
     internal const int ErrorAgain = 11;
     internal const int ErrorAccess = 13;
@@ -86,6 +88,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     internal static partial int Advise(void* address, nuint length, int advice);
+
+    [LibraryImport("libc", EntryPoint = "setpriority")]
+    internal static partial int SetPriority(int which, uint who, int nice);
 
     [LibraryImport("libc", EntryPoint = "rename", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Rename(string source, string target);

@@ -72,6 +72,7 @@ internal static class ServerProcess
             }
 
             StartLog.Write(config, directory.IsInitialized, log);
+            using var background = new BackgroundThreads();
             await using EtcdNode node = EtcdNode.Start(config, log, TimeProvider.System);
             await using var clients = new ClientListener(node);
             Task first = await Task.WhenAny(node.Ready, node.Ended, signals.Stopped).ConfigureAwait(false);

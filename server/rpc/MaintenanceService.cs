@@ -18,6 +18,9 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
     /// <summary>etcd's chunk: the size of its snapshot messages.</summary>
     private const int SnapshotChunkBytes = 32 * 1024;
 
+    /// <summary>What is sent at once: each send wakes the receiver.</summary>
+    private const int SnapshotHeldBytesMax = 256 * 1024;
+
     public void Map(GrpcRouter router)
     {
         router.Map("/etcdserverpb.Maintenance/Alarm", MethodKind.Unary, Alarm);
@@ -186,6 +189,7 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
         using NodeImage image = await node.OpenImageAsync().ConfigureAwait(false);
         using var sha256 = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var pace = new Pace(node);
+        int held = 0;
         byte[] chunk = new byte[SnapshotChunkBytes];
         long length = image.Length;
         for (long at = 0; at < length;)
@@ -199,8 +203,17 @@ internal sealed class MaintenanceService(EtcdNode node, Admission admission, Pro
                 RemainingBytes = (ulong)(length - at),
                 Blob = UnsafeByteOperations.UnsafeWrap(chunk.AsMemory(0, bytes)),
             });
-            await call.FlushAsync().ConfigureAwait(false);
-            await pace.StepAsync().ConfigureAwait(false);
+            held += bytes;
+            if (held >= SnapshotHeldBytesMax || pace.IsDue)
+            {
+                held = 0;
+                await call.FlushAsync().ConfigureAwait(false);
+            }
+
+            if (pace.IsDue)
+            {
+                await pace.StepBackAsync().ConfigureAwait(false);
+            }
         }
 
         Messages.Write(call, new SnapshotResponse

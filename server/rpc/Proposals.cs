@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Perf.Grpc;
 using Perf.Node;
 using Perf.Node.Consensus;
@@ -43,7 +42,7 @@ internal sealed class Proposals(EtcdNode node, Admission admission)
             return default;
         }
 
-        return FinishAsync(call, Submit(draft, call.IsAlone));
+        return AnswerWait.For(call, Submit(draft, call.IsAlone));
     }
 
     /// <summary>The same for a call without checks of its own.</summary>
@@ -56,7 +55,7 @@ internal sealed class Proposals(EtcdNode node, Admission admission)
             return default;
         }
 
-        return FinishAsync(call, Submit(draft, call.IsAlone));
+        return AnswerWait.For(call, Submit(draft, call.IsAlone));
     }
 
     /// <summary>Submits; the caller awaits and disposes.</summary>
@@ -74,13 +73,5 @@ internal sealed class Proposals(EtcdNode node, Admission admission)
         {
             StatusMapping.Fail(call, request.Error);
         }
-    }
-
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private static async ValueTask FinishAsync(ServerCall call, PendingRequest request)
-    {
-        await request.Completion.ConfigureAwait(false);
-        Answer(call, request);
-        request.Dispose();
     }
 }

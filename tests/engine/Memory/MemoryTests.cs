@@ -120,4 +120,22 @@ public class MemoryTests
             Slab.Rent(100_000).Release();
         }
     }
+
+    [Fact]
+    public void A_thread_that_is_to_stand_back_has_the_nice_value_asked_for()
+    {
+        string nice = "";
+        var thread = new Thread(() =>
+        {
+            string self = Directory.ResolveLinkTarget("/proc/thread-self", returnFinalTarget: false)!.FullName;
+            Niceness.Set(int.Parse(Path.GetFileName(self), System.Globalization.CultureInfo.InvariantCulture), 7);
+            string stat = File.ReadAllText("/proc/thread-self/stat");
+
+            // Behind the name in brackets, which may have blanks, the 17th field.
+            nice = stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16];
+        });
+        thread.Start();
+        thread.Join();
+        Assert.Equal("7", nice);
+    }
 }

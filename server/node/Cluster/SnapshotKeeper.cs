@@ -15,10 +15,10 @@ namespace Perf.Node.Cluster;
 internal sealed class SnapshotKeeper(ServerConfig config, IDisk disk, Log log, Pipeline pipeline, StartState start)
 {
     /// <summary>
-    /// A segment's worth of entries. etcd counts entries alone, so that few large ones make a log that takes long to
-    /// read at start.
+    /// What a hundred thousand entries of the usual size come to. etcd counts entries alone, so that few large ones make
+    /// a log that takes long to read at start.
     /// </summary>
-    private const long LogBytesMax = 64_000_000;
+    private const long LogBytesMax = 32_000_000;
 
     /// <summary>etcd's releaseDelayAfterSnapshot.</summary>
     private static readonly TimeSpan HoldTime = TimeSpan.FromSeconds(30);

@@ -25,7 +25,7 @@ public static partial class FlagTable
         g.Text("name", "default", "The member's name, as --initial-cluster calls it.", (c, v) => c.Name = v);
         g.Text("data-dir", "${name}.etcd", "Where the member keeps its data.", (c, v) => c.DataDir = v);
         g.Text("wal-dir", "", "A directory of its own for the write-ahead log; empty keeps it in the data directory.", (c, v) => c.WalDir = v);
-        g.Unsigned("snapshot-count", "100000", "Applied entries, or 64 MB of them, after which raft's log is cut by a snapshot.", (c, v) => c.SnapshotCount = v);
+        g.Unsigned("snapshot-count", "100000", "Applied entries, or 32 MB of them, after which raft's log is cut by a snapshot.", (c, v) => c.SnapshotCount = v);
         g.Unsigned("heartbeat-interval", "100", "Milliseconds between a leader's heartbeats.", (c, v) => c.HeartbeatMs = ToInt(v));
         g.Unsigned("election-timeout", "1000", "Milliseconds without a leader after which a member stands for election.", (c, v) => c.ElectionMs = ToInt(v));
         g.Switch("initial-election-tick-advance", true, "Skip most of the first election timeout after a start.", (c, v) => c.InitialElectionTickAdvance = v);

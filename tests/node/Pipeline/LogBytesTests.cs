@@ -10,7 +10,7 @@ public sealed class LogBytesTests : IDisposable
     private readonly string _directory = Directory.CreateTempSubdirectory("perf-log-bytes-").FullName;
 
     [Fact]
-    public async Task A_segments_worth_of_large_entries_is_followed_by_a_snapshot()
+    public async Task Few_large_entries_are_followed_by_a_snapshot_too()
     {
         const int Puts = 70;
         string snapDir = NodeHarness.Config(_directory).SnapDir;
@@ -22,14 +22,14 @@ public sealed class LogBytesTests : IDisposable
                 Assert.Equal(Store.StoreError.None, await member.PutAsync($"k{i % 10}", value));
             }
 
-            await UntilAsync(() => Directory.GetFiles(snapDir, "*.snap").Length == 1);
+            await UntilAsync(() => Directory.GetFiles(snapDir, "*.snap").Length > 0);
         }
 
         // What was put is there after a start from the snapshot, and the log behind it is short.
         await using NodeHarness back = await NodeHarness.StartAsync(FileDisk.Instance, NodeHarness.Config(_directory));
         Assert.True(back.Get("k0").Length > 1_000_000);
         Assert.Equal(Puts, back.Node.State.Machine.Kv.PublishedRevision - 1);
-        Assert.Single(Directory.GetFiles(snapDir, "*.snap"));
+        Assert.NotEmpty(Directory.GetFiles(snapDir, "*.snap"));
     }
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);

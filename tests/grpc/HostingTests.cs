@@ -45,6 +45,48 @@ public sealed class HostingTests
         }
     }
 
+    /// <summary>The threads that wait for the sockets run handlers themselves, and there are few of them.</summary>
+    [Fact]
+    public async Task Handlers_that_block_their_threads_keep_nobody_from_being_served()
+    {
+        const string Block = "/test.Service/Block";
+        int blockedMax = Environment.ProcessorCount + 4;
+        await using TestServer server = await TestServer.StartAsync();
+        using var goOn = new ManualResetEventSlim();
+        int blocked = 0;
+        server.Router.Map(Block, MethodKind.Unary, call =>
+        {
+            Interlocked.Increment(ref blocked);
+            goOn.Wait();
+            call.WriteMessage([]);
+            return default;
+        });
+        var channels = new List<GrpcChannel>();
+        var calls = new List<Task<string>>();
+        try
+        {
+            for (int i = 0; i < blockedMax; i++)
+            {
+                // Each on a connection of its own, so that each takes a thread.
+                channels.Add(new GrpcChannel(server.Url));
+                calls.Add(channels[i].UnaryAsync(TestServer.Method(Block), ""));
+            }
+
+            await Eventually.True(() => Volatile.Read(ref blocked) == blockedMax);
+            Assert.Equal("x", await server.Channel.UnaryAsync(TestServer.Method(TestServer.Echo), "x"));
+        }
+        finally
+        {
+            goOn.Set();
+        }
+
+        await Task.WhenAll(calls);
+        foreach (GrpcChannel channel in channels)
+        {
+            await channel.DisposeAsync();
+        }
+    }
+
     [Fact]
     public async Task Http2_that_is_not_grpc_goes_to_the_fallback()
     {

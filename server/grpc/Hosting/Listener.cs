@@ -126,7 +126,14 @@ internal sealed class Listener
         {
             remote = socket.RemoteEndPoint;
             Prepare(socket);
-            await GreetAndServeAsync(socket);
+            if (_endpoint.Tls is null)
+            {
+                await GreetAndServeAsync(socket);
+            }
+            else
+            {
+                await GreetAndServeTlsAsync(socket, _endpoint.Tls);
+            }
         }
         catch (Exception e)
         {
@@ -156,44 +163,65 @@ internal sealed class Listener
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 30);
     }
 
-    private async Task GreetAndServeAsync(Socket socket)
+    private async Task GreetAndServeTlsAsync(Socket socket, TlsOptions settings)
     {
-        TlsConnection? tls = null;
-        bool http2;
-        using (var patience = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token))
+        TlsConnection tls;
+        using (CancellationTokenSource patience = Patience())
         {
-            patience.CancelAfter(_options.PrefaceTimeout);
-            if (_endpoint.Tls is not null)
+            tls = await TlsConnection.AcceptAsync(socket, settings, _endpoint.Protocols, patience.Token);
+            if (!tls.IsHttp2)
             {
-                tls = await TlsConnection.AcceptAsync(socket, _endpoint.Tls, _endpoint.Protocols, patience.Token);
-                http2 = tls.IsHttp2;
-                if (!http2)
-                {
-                    await AwaitFirstBytesAsync(tls, patience.Token);
-                }
-            }
-            else
-            {
-                http2 = _endpoint.Protocols == ServedProtocols.Both
-                    ? await IsHttp2Async(socket, patience.Token)
-                    : _endpoint.Protocols == ServedProtocols.Http2;
+                await AwaitFirstBytesAsync(tls, patience.Token);
             }
         }
 
-        if (http2)
+        if (tls.IsHttp2)
         {
-            await ServeHttp2Async(socket, tls);
+            await ServeHttp2Async(socket, new TlsChannel(tls), tls);
         }
         else
         {
-            await ServeHttp1Async(tls ?? _kestrelConnections.Create(socket));
+            await ServeHttp1Async(tls);
         }
     }
 
-    private async Task ServeHttp2Async(Socket socket, TlsConnection? tls)
+    private async Task GreetAndServeAsync(Socket socket)
+    {
+        if (_endpoint.Protocols == ServedProtocols.Http1)
+        {
+            await ServeHttp1Async(_kestrelConnections.Create(socket));
+            return;
+        }
+
+        var channel = new SocketChannel(socket, Poller.Shared);
+        try
+        {
+            if (_endpoint.Protocols == ServedProtocols.Http2 || await IsHttp2Async(channel))
+            {
+                await ServeHttp2Async(socket, channel, tls: null);
+                return;
+            }
+        }
+        catch
+        {
+            channel.Detach();
+            throw;
+        }
+
+        channel.Detach();
+        await ServeHttp1Async(_kestrelConnections.Create(socket));
+    }
+
+    private CancellationTokenSource Patience()
+    {
+        var patience = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
+        patience.CancelAfter(_options.PrefaceTimeout);
+        return patience;
+    }
+
+    private async Task ServeHttp2Async(Socket socket, ByteChannel channel, TlsConnection? tls)
     {
         var info = new ConnectionInfo(_endpoint, socket.LocalEndPoint, socket.RemoteEndPoint, tls is not null, tls?.ClientCertificate);
-        ByteChannel channel = tls is null ? new SocketChannel(socket) : new TlsChannel(tls);
         var connection = new Http2Connection(channel, info, _application, _options);
         Task running = connection.RunAsync();
         _connections[connection] = running;
@@ -242,36 +270,26 @@ internal sealed class Listener
     }
 
     /// <summary>Looks at the first bytes and leaves them where they are.</summary>
-    private static async ValueTask<bool> IsHttp2Async(Socket socket, CancellationToken cancellation)
+    private async ValueTask<bool> IsHttp2Async(SocketChannel channel)
     {
+        using CancellationTokenSource patience = Patience();
         byte[] start = new byte[Preface.Bytes.Length];
-        int seen = 0;
-        while (true)
+        int count;
+        while (!channel.TryPeek(start, out count))
         {
-            int count = await socket.ReceiveAsync(start, SocketFlags.Peek, cancellation);
-            if (count == 0)
-            {
-                throw new IOException("closed before it showed its protocol");
-            }
-
-            if (!Preface.Bytes.StartsWith(start.AsSpan(0, count)))
-            {
-                return false;
-            }
-
-            if (count == start.Length)
-            {
-                return true;
-            }
-
-            if (count == seen)
-            {
-                // Half a preface, and the same again: peeking does not wait for more than is there.
-                await Task.Delay(2, cancellation);
-            }
-
-            seen = count;
+            await channel.ReadAsync(Memory<byte>.Empty).AsTask().WaitAsync(patience.Token);
         }
+
+        while (count > 0 && count < start.Length && Preface.Bytes.StartsWith(start.AsSpan(0, count)))
+        {
+            // Half a preface. It stays there, so that waiting for something to read would not wait.
+            await Task.Delay(2, patience.Token);
+            _ = channel.TryPeek(start, out count);
+        }
+
+        return count > 0
+            ? Preface.Bytes.StartsWith(start.AsSpan(0, count))
+            : throw new IOException("closed before it showed its protocol");
     }
 
     private sealed class ListenFeature(ListenEndpoint endpoint) : IListenFeature

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.IO.Pipelines;
-using System.Net.Sockets;
 
 namespace Perf.Grpc;
 
@@ -20,50 +19,6 @@ internal abstract class ByteChannel
 
     /// <summary>Lets go of everything; whoever reads or writes is told by an exception. May be called twice.</summary>
     public abstract ValueTask CloseAsync();
-}
-
-/// <summary>A socket as it is.</summary>
-internal sealed class SocketChannel(Socket socket) : ByteChannel
-{
-    public override ValueTask<int> ReadAsync(Memory<byte> buffer) => socket.ReceiveAsync(buffer, SocketFlags.None);
-
-    public override ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
-    {
-        ValueTask<int> sending = socket.SendAsync(bytes, SocketFlags.None);
-        if (!sending.IsCompletedSuccessfully)
-        {
-            return WriteSlowAsync(sending, bytes);
-        }
-
-        int sent = sending.Result;
-        return sent == bytes.Length ? default : WriteSlowAsync(new ValueTask<int>(sent), bytes);
-    }
-
-    public override ValueTask EndWritingAsync()
-    {
-        socket.Shutdown(SocketShutdown.Send);
-        return default;
-    }
-
-    public override ValueTask CloseAsync()
-    {
-        socket.Dispose();
-        return default;
-    }
-
-    private async ValueTask WriteSlowAsync(ValueTask<int> sent, ReadOnlyMemory<byte> bytes)
-    {
-        while (true)
-        {
-            bytes = bytes[await sent.ConfigureAwait(false)..];
-            if (bytes.IsEmpty)
-            {
-                return;
-            }
-
-            sent = socket.SendAsync(bytes, SocketFlags.None);
-        }
-    }
 }
 
 /// <summary>A connection under TLS, whose records end where they like.</summary>

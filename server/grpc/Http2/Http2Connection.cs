@@ -176,7 +176,7 @@ internal sealed partial class Http2Connection : IOutputOwner
         bool goesOn = TakeFrames(batch);
 
         // By the pool, whatever this thread does next: what frames alone ask for does not wait for a handler.
-        Output.FlushSoon();
+        Output.FlushAnythingSoon();
         OutputBatch.Begin();
         try
         {

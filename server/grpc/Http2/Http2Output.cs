@@ -104,6 +104,21 @@ internal sealed partial class Http2Output : IThreadPoolWorkItem
         }
     }
 
+    /// <summary>The same, if anything was written that nobody sends yet. Any thread, without the gate.</summary>
+    public void FlushAnythingSoon()
+    {
+        bool hasAny;
+        lock (Gate)
+        {
+            hasAny = _pendingBytes > 0 || _isEnding;
+        }
+
+        if (hasAny)
+        {
+            FlushSoon();
+        }
+    }
+
     void IThreadPoolWorkItem.Execute()
     {
         Volatile.Write(ref _flushQueued, 0);

@@ -55,6 +55,9 @@ public interface IDisk
 /// <summary>An open file. Offsets and lengths are bytes.</summary>
 public interface IDiskFile : IDisposable
 {
+    /// <summary>What <see cref="WriteBlocks"/> counts in: no disk's sector is larger.</summary>
+    const int BlockBytes = 4096;
+
     /// <summary>The path it was opened by.</summary>
     string Path { get; }
 
@@ -66,6 +69,13 @@ public interface IDiskFile : IDisposable
 
     /// <summary>pwrite of the whole span. Not durable before a sync.</summary>
     void Write(ReadOnlySpan<byte> source, long offset);
+
+    /// <summary>
+    /// The same for whole blocks: offset, length and address are multiples of <see cref="BlockBytes"/>. Where the file system
+    /// can, they go to the disk past the page cache (O_DIRECT), which is less work than through it; otherwise as any write does.
+    /// Not durable before a sync either way.
+    /// </summary>
+    void WriteBlocks(ReadOnlySpan<byte> source, long offset);
 
     /// <summary>pwritev of all the parts, back to back from <paramref name="offset"/>.</summary>
     void WriteGather(IReadOnlyList<ReadOnlyMemory<byte>> parts, long offset);

@@ -27,6 +27,13 @@ internal sealed class SimFileHandle(SimDisk disk, SimFile file, string path, boo
     public void Write(ReadOnlySpan<byte> source, long offset) => Write("pwrite", source.ToArray(), offset);
 
     /// <inheritdoc/>
+    public void WriteBlocks(ReadOnlySpan<byte> source, long offset)
+    {
+        Check.That(source.Length % IDiskFile.BlockBytes == 0 && offset % IDiskFile.BlockBytes == 0);
+        Write(source, offset);
+    }
+
+    /// <inheritdoc/>
     public void WriteGather(IReadOnlyList<ReadOnlyMemory<byte>> parts, long offset)
     {
         var whole = new MemoryStream();

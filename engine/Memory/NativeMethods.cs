@@ -36,6 +36,7 @@ internal static unsafe partial class NativeMethods
     internal const int ErrorInterrupted = 4;
     internal const int ErrorAgain = 11;
     internal const int ErrorAccess = 13;
+    internal const int ErrorInvalid = 22;
     internal const int ErrorNoSpace = 28;
     internal const int ErrorNotSupported = 95;
     internal const int ErrorQuota = 122;
@@ -43,6 +44,10 @@ internal static unsafe partial class NativeMethods
     /// <summary>O_DIRECTORY has different values on the two machines we run on.</summary>
     internal static int Directory =>
         RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000;
+
+    /// <summary>O_DIRECT as well.</summary>
+    internal static int Direct =>
+        RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags, uint mode);

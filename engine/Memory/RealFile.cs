@@ -13,6 +13,10 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
 
     private const int SeekEnd = 2;
 
+    /// <summary>The same file past the page cache; null before it is asked for, and where that cannot be had.</summary>
+    private SafeFileHandle? _direct;
+    private bool _directRefused;
+
     /// <inheritdoc/>
     public string Path { get; } = path;
 
@@ -56,23 +60,34 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
     }
 
     /// <inheritdoc/>
-    public void Write(ReadOnlySpan<byte> source, long offset)
-    {
-        int done = 0;
-        fixed (byte* start = source)
-        {
-            while (done < source.Length)
-            {
-                // SAFETY: start is pinned and has source.Length bytes; done < source.Length.
-                nint put = NativeMethods.Write(handle, start + done, source.Length - done, offset + done);
-                if (put < 0)
-                {
-                    ThrowUnlessInterrupted("pwrite");
-                    continue;
-                }
+    public void Write(ReadOnlySpan<byte> source, long offset) => Write(handle, source, offset);
 
-                done += (int)put;
-            }
+    /// <inheritdoc/>
+    public void WriteBlocks(ReadOnlySpan<byte> source, long offset)
+    {
+        Check.That(source.Length % IDiskFile.BlockBytes == 0 && offset % IDiskFile.BlockBytes == 0);
+        if (!_directRefused)
+        {
+            _direct ??= TryOpenDirect();
+        }
+
+        if (_direct is null)
+        {
+            Write(handle, source, offset);
+            return;
+        }
+
+        try
+        {
+            Write(_direct, source, offset);
+        }
+        catch (DiskException e) when (e.Errno == NativeMethods.ErrorInvalid)
+        {
+            // It opens so, but wants other blocks, or does not mean it.
+            _direct.Dispose();
+            _direct = null;
+            _directRefused = true;
+            Write(handle, source, offset);
         }
     }
 
@@ -161,7 +176,40 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
     public IFileMap Map(long reservedBytes) => new MappedFile(handle, Path, reservedBytes);
 
     /// <inheritdoc/>
-    public void Dispose() => handle.Dispose();
+    public void Dispose()
+    {
+        _direct?.Dispose();
+        handle.Dispose();
+    }
+
+    /// <summary>By its descriptor, since its name may have changed.</summary>
+    private SafeFileHandle? TryOpenDirect()
+    {
+        int flags = NativeMethods.ReadWrite | NativeMethods.Direct | NativeMethods.CloseOnExec;
+        int descriptor = NativeMethods.Open($"/proc/self/fd/{handle.DangerousGetHandle()}", flags, 0);
+        _directRefused = descriptor < 0;
+        return _directRefused ? null : new SafeFileHandle(descriptor, ownsHandle: true);
+    }
+
+    private void Write(SafeFileHandle file, ReadOnlySpan<byte> source, long offset)
+    {
+        int done = 0;
+        fixed (byte* start = source)
+        {
+            while (done < source.Length)
+            {
+                // SAFETY: start is pinned and has source.Length bytes; done < source.Length.
+                nint put = NativeMethods.Write(file, start + done, source.Length - done, offset + done);
+                if (put < 0)
+                {
+                    ThrowUnlessInterrupted("pwrite");
+                    continue;
+                }
+
+                done += (int)put;
+            }
+        }
+    }
 
     private long WriteSome(IReadOnlyList<ReadOnlyMemory<byte>> parts, int first, int count, long offset)
     {

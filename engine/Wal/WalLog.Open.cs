@@ -212,6 +212,7 @@ public sealed partial class WalLog
     {
         _isDisposed = true;
         CloseFiles();
+        _staging.Dispose();
     }
 
     /// <summary>Takes over from a replay: held segments, and the state at the end of the data.</summary>
@@ -222,7 +223,7 @@ public sealed partial class WalLog
             AddSegment(segment);
         }
 
-        _writtenOffset = endOffset;
+        _staging.GoTo(_tail.File, endOffset);
         _crc = endCrc;
         LastIndex = lastIndex;
 

@@ -10,8 +10,6 @@ namespace Perf.Engine.Wal;
 /// </summary>
 public sealed partial class WalLog : IDisposable
 {
-    private const int StagingBytesMin = 64 << 10;
-
     /// <summary>More than this is handed to the kernel without being asked; it bounds the staging buffer.</summary>
     private const int StagingBytesMax = 4 << 20;
 
@@ -24,16 +22,12 @@ public sealed partial class WalLog : IDisposable
     /// <summary>From here on <see cref="Cut"/> is due; a little early, so that what follows is still preallocated.</summary>
     private readonly long _cutAtBytes;
 
-    private byte[] _staging = new byte[StagingBytesMin];
-    private int _staged;
+    private readonly WalStaging _staging;
     private IOException? _failure;
     private bool _isDisposed;
 
     /// <summary>Running checksum behind the last record staged.</summary>
     private uint _crc;
-
-    /// <summary>Offset in the tail segment where the staged bytes will go.</summary>
-    private long _writtenOffset;
 
     /// <summary>Something has been written since the last sync.</summary>
     private bool _isDirty;
@@ -56,6 +50,7 @@ public sealed partial class WalLog : IDisposable
         _directory = walDirectory;
         _options = options;
         _mark = mark;
+        _staging = new WalStaging(!options.NoSync);
         _index = index;
         _cutAtBytes = options.SegmentBytes - options.SegmentBytes / 64;
         NodeId = nodeId;
@@ -74,7 +69,7 @@ public sealed partial class WalLog : IDisposable
     public ulong LastIndex { get; private set; }
 
     /// <summary>True when the present segment is full: call <see cref="Cut"/> at the next quiet moment.</summary>
-    public bool CutDue => _writtenOffset + _staged >= _cutAtBytes;
+    public bool CutDue => _staging.EndOffset >= _cutAtBytes;
 
     /// <summary>
     /// Stages an entry. An index at or below <see cref="LastIndex"/> voids everything from it on; a gap, or bytes
@@ -143,7 +138,7 @@ public sealed partial class WalLog : IDisposable
     public void Flush()
     {
         ThrowIfUnusable();
-        if (_staged == 0)
+        if (_staging.Staged == 0)
         {
             return;
         }
@@ -151,16 +146,13 @@ public sealed partial class WalLog : IDisposable
         try
         {
             _isDirty = true;
-            _tail.File.Write(_staging.AsSpan(0, _staged), _writtenOffset);
+            _staging.WriteTo(_tail.File);
         }
         catch (IOException e)
         {
             Poison(e);
             throw;
         }
-
-        _writtenOffset += _staged;
-        _staged = 0;
     }
 
     /// <summary>
@@ -194,15 +186,15 @@ public sealed partial class WalLog : IDisposable
         try
         {
             Segment old = _tail;
-            old.File.SetLength(_writtenOffset);
+            old.File.SetLength(_staging.WrittenOffset);
             SyncFile(old.File);
             BecomeDurable(old.Name.Sequence);
-            old.DataBytes = _writtenOffset;
+            old.DataBytes = _staging.WrittenOffset;
 
             var name = new SegmentName(old.Name.Sequence + 1, LastIndex + 1);
-            _writtenOffset = 0;
+            _staging.GoTo(file, 0);
             StageHead();
-            file.Write(_staging.AsSpan(0, _staged), 0);
+            _staging.WriteTo(file);
             if (!_options.NoSync)
             {
                 file.SyncAll();
@@ -217,8 +209,6 @@ public sealed partial class WalLog : IDisposable
                 _disk.SyncDirectory(_directory);
             }
 
-            _writtenOffset = _staged;
-            _staged = 0;
             AddSegment(new Segment(name, file));
             BecomeDurable(name.Sequence);
             WriteMark();
@@ -255,28 +245,33 @@ public sealed partial class WalLog : IDisposable
         {
             _isDisposed = true;
             CloseFiles();
+            _staging.Dispose();
         }
     }
 
     /// <summary>Frames a record into the staging buffer; returns the running checksum before it.</summary>
     private uint Stage(RecordKind kind, ReadOnlySpan<byte> data, out WalPosition position)
     {
-        if (_staged + data.Length + 2 * WalFormat.FrameOverheadMax > _staging.Length)
+        int bytesMax = data.Length + 2 * WalFormat.FrameOverheadMax;
+        if (_staging.Staged >= StagingBytesMax)
         {
-            MakeRoom(data.Length + 2 * WalFormat.FrameOverheadMax);
+            Flush();
         }
 
+        Span<byte> room = _staging.Room(bytesMax);
+        int bytes = 0;
         if (_isMarkDue)
         {
             _isMarkDue = false;
-            _staged += WalFormat.WriteFrame(_staging.AsSpan(_staged), RecordKind.Crc, _crc, default);
+            bytes = WalFormat.WriteFrame(room, RecordKind.Crc, _crc, default);
         }
 
-        position = new WalPosition(_tail.Name.Sequence, _writtenOffset + _staged);
+        position = new WalPosition(_tail.Name.Sequence, _staging.EndOffset + bytes);
         uint crcBefore = _crc;
         _endsWithMark = false;
         _crc = Crc32C.Append(_crc, data);
-        _staged += WalFormat.WriteFrame(_staging.AsSpan(_staged), kind, _crc, data);
+        bytes += WalFormat.WriteFrame(room[bytes..], kind, _crc, data);
+        _staging.Add(bytes);
         return crcBefore;
     }
 
@@ -311,19 +306,6 @@ public sealed partial class WalLog : IDisposable
         Stage(RecordKind.State, data[..bytes], out _);
     }
 
-    private void MakeRoom(int bytes)
-    {
-        if (_staged >= StagingBytesMax)
-        {
-            Flush();
-        }
-
-        if (_staged + bytes > _staging.Length)
-        {
-            Array.Resize(ref _staging, Math.Max(_staging.Length * 2, _staged + bytes));
-        }
-    }
-
     /// <summary>Without syncs a mark would claim what is not so.</summary>
     private bool MarksGroups => _options.GroupMarks && !_options.NoSync;
 
@@ -351,7 +333,7 @@ public sealed partial class WalLog : IDisposable
         _isMarkDue = MarksGroups && !_endsWithMark;
         lock (_gate)
         {
-            _durable = new WalPosition(sequence, _writtenOffset);
+            _durable = new WalPosition(sequence, _staging.WrittenOffset);
             _durableIndex = LastIndex;
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Perf.Engine.IO;
 using Xunit;
 
@@ -30,6 +31,48 @@ public class DiskTests
         Assert.Equal(8, map.Memory(10_000, 1).Span[0]);
         map.WillNeed(0, 10_000);
         Assert.Throws<InvariantException>(() => map.Span(1 << 20, 1).Length);
+    }
+
+    [Fact]
+    public void Blocks_past_the_page_cache_and_bytes_through_it_are_one_file()
+    {
+        using var directory = new TempDirectory();
+        var simulated = new SimDisk();
+        simulated.CreateDirectory(directory.Path);
+        byte[] pinned = GC.AllocateArray<byte>(4 * IDiskFile.BlockBytes, pinned: true);
+        int aligned = (int)(-Marshal.UnsafeAddrOfPinnedArrayElement(pinned, 0) & (IDiskFile.BlockBytes - 1));
+        foreach (IDisk disk in (IDisk[])[FileDisk.Instance, simulated])
+        {
+            using IDiskFile file = disk.Open(directory["blocks"], DiskOpen.CreateNew);
+            var model = new byte[64 << 10];
+            var random = new Random(7);
+            for (int step = 0; step < 200; step++)
+            {
+                int length = random.Next(1, 4) * IDiskFile.BlockBytes;
+                int at = random.Next(0, 13) * IDiskFile.BlockBytes;
+                Span<byte> source = pinned.AsSpan(aligned, Math.Min(length, 3 * IDiskFile.BlockBytes));
+                random.NextBytes(source);
+                if (step % 3 == 0)
+                {
+                    source = source[..random.Next(1, source.Length)];
+                    at += random.Next(0, 100);
+                    file.Write(source, at);
+                }
+                else
+                {
+                    file.WriteBlocks(source, at);
+                }
+
+                source.CopyTo(model.AsSpan(at));
+                byte[] read = new byte[model.Length];
+                int count = file.Read(read, 0);
+                Assert.True(model.AsSpan(0, count).SequenceEqual(read.AsSpan(0, count)), $"step {step}");
+                Assert.Equal(-1, model.AsSpan(count).IndexOfAnyExcept((byte)0));
+            }
+
+            Assert.Throws<InvariantException>(() => file.WriteBlocks(new byte[100], 0));
+            Assert.Throws<InvariantException>(() => file.WriteBlocks(new byte[IDiskFile.BlockBytes], 1));
+        }
     }
 
     [Fact]

@@ -45,6 +45,10 @@ internal sealed class NullDisk : IDisk
         {
         }
 
+        public void WriteBlocks(ReadOnlySpan<byte> source, long offset)
+        {
+        }
+
         public void WriteGather(IReadOnlyList<ReadOnlyMemory<byte>> parts, long offset)
         {
         }

@@ -46,6 +46,41 @@ public sealed class WalLogTests
         Assert.Contains("locked", refused.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_log_on_a_real_disk_goes_on_in_the_middle_of_a_block(bool noSync)
+    {
+        using var directory = new TempDirectory();
+        string wal = directory["wal"];
+        WalOptions options = WalSamples.Small with { SegmentBytes = 64 << 10, MarkPath = directory["walmark"], NoSync = noSync };
+        WalLog.Create(FileDisk.Instance, wal, WalSamples.NodeId, WalSamples.ClusterId, options).Dispose();
+        var random = new Random(11);
+        var written = new List<string>();
+        for (int session = 0; session < 6; session++)
+        {
+            var model = new WalModel();
+            using WalLog log = WalLog.Open(FileDisk.Instance, wal, new WalSnapshot(0, 0, default), options, model);
+            Assert.Equal(written, model.Entries.Select(e => Convert.ToHexString(e.Bytes)));
+            for (int i = 0; i < 40; i++)
+            {
+                ulong index = log.LastIndex + 1;
+                byte[] entry = WalSamples.Entry(1, index, random.Next(0, i % 10 == 0 ? 20_000 : 300));
+                log.AppendEntry(index, entry);
+                written.Add(Convert.ToHexString(entry));
+                if (random.Next(3) == 0)
+                {
+                    log.Sync();
+                }
+
+                if (log.CutDue)
+                {
+                    log.Cut();
+                }
+            }
+        }
+    }
+
     [Fact]
     public void A_gap_or_a_wrong_entry_is_refused_before_it_is_written()
     {

@@ -49,6 +49,12 @@ internal sealed class StallingDisk : IDisk
             file.Write(source, offset);
         }
 
+        public void WriteBlocks(ReadOnlySpan<byte> source, long offset)
+        {
+            goesOn.Wait();
+            file.WriteBlocks(source, offset);
+        }
+
         public void WriteGather(IReadOnlyList<ReadOnlyMemory<byte>> parts, long offset)
         {
             goesOn.Wait();

@@ -135,15 +135,14 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
     private void BecomeAlone(WalLog wal, RestoredState raft, Replay replay, Raft.ConfState atStart)
     {
         HardState hard = raft.HardState;
-        if (raft.LastIndex > hard.Commit)
-        {
-            log.Info("discarding uncommitted WAL entries", ("entries", raft.LastIndex - hard.Commit));
-            raft.TruncateFrom(hard.Commit + 1);
-        }
-
         var ids = new SortedSet<ulong>([.. atStart.Voters, .. atStart.Learners]);
         foreach ((ulong index, ConfChange change) in replay.ConfChanges)
         {
+            if (index > hard.Commit && ids.SetEquals([wal.NodeId]))
+            {
+                hard = hard with { Commit = index };
+            }
+
             if (index > hard.Commit)
             {
                 break;
@@ -157,6 +156,18 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
             {
                 ids.Add(change.NodeId);
             }
+        }
+
+        if (ids.SetEquals([wal.NodeId]))
+        {
+            // Entries of a lone voter are committed by being in its log; the hard state may say so later.
+            hard = hard with { Commit = Math.Max(hard.Commit, raft.LastIndex) };
+        }
+
+        if (raft.LastIndex > hard.Commit)
+        {
+            log.Info("discarding uncommitted WAL entries", ("entries", raft.LastIndex - hard.Commit));
+            raft.TruncateFrom(hard.Commit + 1);
         }
 
         var changes = new List<Store.Membership.ConfChange>();

@@ -222,7 +222,11 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
     public ValueTask<StoreError> ReadIndexAsync(long deadlineTicks) => Reads.WaitAsync(deadlineTicks);
 
     /// <summary>A tick of raft's clock. Any thread.</summary>
-    public void Tick() => CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Tick });
+    public void Tick()
+    {
+        WalLoop.FlushSoon();
+        CoreLoop.Events.Add(new CoreEvent { Kind = CoreEventKind.Tick });
+    }
 
     /// <summary>A message from a peer. Any thread.</summary>
     internal void Receive(InboundMessage message) =>
@@ -423,6 +427,7 @@ public sealed class Pipeline : ICoreOutputs, IApplyOutputs
             && Core.Term == _settledTerm
             && conf.Voters.Length == 1
             && conf.Voters[0] == Core.Id;
+        WalLoop.HoldsHardStates = Reads.LoneLeader;
     }
 
     private void ConfChanged(in ApplyOutcome outcome)

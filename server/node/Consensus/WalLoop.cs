@@ -12,6 +12,7 @@ internal enum WalWorkKind : byte
     HardState,
     EndOfBatch,
     Snapshot,
+    Flush,
 }
 
 /// <summary>One piece of work for the wal thread.</summary>
@@ -38,6 +39,7 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
     private readonly List<Action> _done = [];
     private long _busySince;
     private long _written;
+    private bool _holdsSome;
 
     /// <summary>Bounded by what the core lets run ahead; acknowledged work is never refused.</summary>
     public EventQueue<WalWork> Queue { get; } = new(signal, int.MaxValue);
@@ -53,6 +55,21 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
 
     /// <summary>Bytes of entries written so far. Any thread.</summary>
     public long WrittenBytes => Volatile.Read(ref _written);
+
+    /// <summary>
+    /// A hard state alone, which nobody waits for, is not written at once but with the next entries, or when <see cref="FlushSoon"/>
+    /// asks for it. For a lone voter, whose entries are committed by being in its log. Any thread.
+    /// </summary>
+    public bool HoldsHardStates { get; set; }
+
+    /// <summary>Has written what was held back. Any thread.</summary>
+    public void FlushSoon()
+    {
+        if (Volatile.Read(ref _holdsSome))
+        {
+            Queue.Add(new WalWork { Kind = WalWorkKind.Flush });
+        }
+    }
 
     /// <inheritdoc/>
     public bool Turn()
@@ -72,6 +89,7 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
     private void Write(Span<WalWork> items)
     {
         bool sync = false;
+        bool flush = !HoldsHardStates;
         ulong batch = 0;
         foreach (ref WalWork item in items)
         {
@@ -88,6 +106,9 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
                 case WalWorkKind.Snapshot:
                     wal.AppendSnapshot(item.Snapshot);
                     sync = true;
+                    break;
+                case WalWorkKind.Flush:
+                    flush = true;
                     break;
                 default:
                     batch = item.Batch;
@@ -111,11 +132,12 @@ internal sealed class WalLoop(WalLog wal, Signal signal, Action<ulong> durable, 
             SyncTimes.ObserveSince(start);
             Syncs++;
         }
-        else
+        else if (flush)
         {
             wal.Flush();
         }
 
+        Volatile.Write(ref _holdsSome, !sync && !flush);
         if (batch != 0)
         {
             durable(batch);

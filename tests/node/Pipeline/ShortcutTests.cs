@@ -1,7 +1,9 @@
 using System.Buffers;
 using System.Diagnostics;
 using Perf.Engine.IO;
+using Perf.Engine.Wal;
 using Perf.Node.Consensus;
+using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Commands;
 using Xunit;
@@ -96,6 +98,74 @@ public sealed class ShortcutTests
         await Task.WhenAll(clients);
         Assert.Equal(before + (Clients * Each), harness.Node.State.Machine.Kv.PublishedRevision);
         Assert.Equal(0, harness.Node.Pipeline.Pending.Count);
+    }
+
+    /// <summary>
+    /// What a lone voter has answered is committed though its log does not say so yet; not even --force-new-cluster, which drops what
+    /// is not committed, may drop it.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Lone_put_outlives_the_power_whatever_the_log_says_of_its_commit(bool forced)
+    {
+        for (ulong luck = 0; luck < 20; luck++)
+        {
+            var disk = new SimDisk();
+            Config.ServerConfig config = NodeHarness.Config("/data");
+            config.HeartbeatMs = 1000;
+            config.ElectionMs = 10_000;
+            SimDisk after;
+            await using (NodeHarness harness = await NodeHarness.StartAsync(disk, config))
+            {
+                for (int i = 0; i < 3; i++)
+                {
+                    Assert.Equal(StoreError.None, await harness.PutAsync($"key{i}", [1]));
+                }
+
+                after = disk.CrashCopy(luck);
+            }
+
+            Config.ServerConfig again = NodeHarness.Config("/data");
+            again.ForceNewCluster = forced;
+            await using NodeHarness restarted = await NodeHarness.StartAsync(after, again);
+            for (int i = 0; i < 3; i++)
+            {
+                Assert.Contains($"key{i}", System.Text.Encoding.UTF8.GetString(restarted.Get($"key{i}")), StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void Held_back_hard_state_is_written_with_what_comes_next_or_when_it_is_asked_for()
+    {
+        var disk = new SimDisk();
+        disk.CreateDirectory("/data");
+        var options = new WalOptions { SegmentBytes = 64 << 10, ZeroFill = false };
+        using WalLog log = WalLog.Create(disk, "/data/wal", 1, 2, options);
+        var loop = new WalLoop(log, new Signal(), _ => { }, () => { }) { HoldsHardStates = true };
+        long calls = disk.Calls;
+        Add(loop, term: 1, sync: false);
+        Assert.Equal(calls, disk.Calls);
+        loop.FlushSoon();
+        Assert.True(loop.Turn());
+        Assert.Equal(calls + 1, disk.Calls);
+        loop.FlushSoon();
+        Assert.False(loop.Turn());
+
+        // A vote is synced, held back or not.
+        Add(loop, term: 2, sync: true);
+        Assert.Equal(calls + 3, disk.Calls);
+        loop.HoldsHardStates = false;
+        Add(loop, term: 2, sync: false);
+        Assert.Equal(calls + 4, disk.Calls);
+    }
+
+    private static void Add(WalLoop loop, ulong term, bool sync)
+    {
+        loop.Queue.Add(new WalWork { Kind = WalWorkKind.HardState, HardState = new HardState(term, 1, 0) });
+        loop.Queue.Add(new WalWork { Kind = WalWorkKind.EndOfBatch, Batch = term, MustSync = sync });
+        Assert.True(loop.Turn());
     }
 
     [Fact]

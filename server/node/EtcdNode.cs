@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Security.Cryptography;
 using Perf.Engine;
 using Perf.Engine.IO;
 using Perf.Engine.Transactions;
@@ -67,7 +66,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
             Id = MemberId,
             ElectionTicks = config.ElectionTicks,
             PreVote = config.PreVote,
-            Seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
+            Seed = (ulong)Random.Shared.NextInt64(),
             Buffers = new EntryMemory(),
             LogReader = _logReader,
             WindowBytesMax = config.LogWindowBytesMax,

@@ -12,25 +12,31 @@ public sealed class PasswordVerifier
 {
     private const int CacheEntriesMax = 1024;
     private const int KeyBytes = 32;
+    private const int SaltBytes = 16;
 
     private readonly Lock _gate = new();
     private readonly IPasswordHasher _hasher;
-    private readonly byte[] _key = new byte[KeyBytes];
+    private readonly Lazy<byte[]> _key;
     private readonly Lazy<byte[]> _decoy;
     private readonly HashSet<string> _right = new(StringComparer.Ordinal);
     private readonly Queue<string> _oldest = new();
 
     /// <summary>
     /// The decoy is a hash of the configured cost, for users that are not there. It is made at the first check, whoever
-    /// asks: at start it would be tens of milliseconds, for nothing where nobody has a password.
+    /// asks, as is the key: at start it would be tens of milliseconds, for nothing where nobody has a password.
     /// </summary>
     public PasswordVerifier(IPasswordHasher hasher, int bcryptCost, RandomFill random)
     {
         _hasher = hasher;
-        random(_key);
-        byte[] salt = new byte[16];
-        random(salt);
-        _decoy = new Lazy<byte[]>(() => hasher.Hash("decoy"u8, bcryptCost, salt) ?? []);
+        _key = new Lazy<byte[]>(() => Random(KeyBytes));
+        _decoy = new Lazy<byte[]>(() => hasher.Hash("decoy"u8, bcryptCost, Random(SaltBytes)) ?? []);
+
+        byte[] Random(int bytes)
+        {
+            byte[] result = new byte[bytes];
+            random(result);
+            return result;
+        }
     }
 
     /// <summary>
@@ -112,7 +118,7 @@ public sealed class PasswordVerifier
         byte[] both = new byte[hash.Length + secret.Length];
         hash.CopyTo(both, 0);
         secret.CopyTo(both, hash.Length);
-        string digest = Convert.ToBase64String(HMACSHA256.HashData(_key, both));
+        string digest = Convert.ToBase64String(HMACSHA256.HashData(_key.Value, both));
         CryptographicOperations.ZeroMemory(both);
         return digest;
     }

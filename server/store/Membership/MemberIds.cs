@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Globalization;
-using System.Security.Cryptography;
 using System.Text;
 
 namespace Perf.Store.Membership;
@@ -26,7 +25,7 @@ public static class MemberIds
             text.Append(unixSeconds.Value.ToString(CultureInfo.InvariantCulture));
         }
 
-        return BinaryPrimitives.ReadUInt64BigEndian(Sha1(Encoding.UTF8.GetBytes(text.ToString())));
+        return Sha1.Head(Encoding.UTF8.GetBytes(text.ToString()));
     }
 
     /// <summary>The cluster's id at bootstrap, from its members' ids in any order.</summary>
@@ -39,7 +38,7 @@ public static class MemberIds
             BinaryPrimitives.WriteUInt64BigEndian(bytes.AsSpan(i * sizeof(ulong)), ids[i]);
         }
 
-        return BinaryPrimitives.ReadUInt64BigEndian(Sha1(bytes));
+        return Sha1.Head(bytes);
     }
 
     /// <summary>Lower case hex without leading zeros, as in keys, paths and logs.</summary>
@@ -52,9 +51,4 @@ public static class MemberIds
         return text.Length is >= 1 and <= 16
             && ulong.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out id);
     }
-
-    // The formats prescribe SHA-1; nothing is protected by it.
-#pragma warning disable CA5350
-    private static byte[] Sha1(byte[] bytes) => SHA1.HashData(bytes);
-#pragma warning restore CA5350
 }

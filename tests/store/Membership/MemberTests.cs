@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using System.Text;
 using Google.Protobuf;
 using Perf.Store.Commands;
@@ -18,6 +20,20 @@ public sealed class MemberTests
 
         Assert.Equal(member, MemberIds.Hex(id));
         Assert.Equal(cluster, MemberIds.Hex(MemberIds.ComputeCluster([id])));
+    }
+
+    [Fact]
+    public void Own_hash_of_names_is_sha1()
+    {
+        var random = new Random(5);
+        for (int length = 0; length < 300; length++)
+        {
+            byte[] message = new byte[length];
+            random.NextBytes(message);
+#pragma warning disable CA5350 // The formats prescribe it.
+            Assert.Equal(BinaryPrimitives.ReadUInt64BigEndian(SHA1.HashData(message)), Sha1.Head(message));
+#pragma warning restore CA5350
+        }
     }
 
     [Fact]

@@ -25,7 +25,7 @@ internal sealed class Poller
     private const int CloseOnExec = 0x80000;
     private const int Interrupted = 4;
 
-    private static readonly Lazy<Poller> s_shared = new(() => new Poller(Environment.ProcessorCount + 1));
+    private static readonly Lazy<Poller> Instance = new(() => new Poller(Environment.ProcessorCount + 1));
 
     private readonly int _epoll;
     private readonly Lock _placesLock = new();
@@ -50,7 +50,7 @@ internal sealed class Poller
     }
 
     /// <summary>The process's.</summary>
-    public static Poller Shared => s_shared.Value;
+    public static Poller Shared => Instance.Value;
 
     /// <summary>Tells the channel of what happens to the socket from now on, beginning with what it is like now.</summary>
     public int Add(SocketChannel channel, SafeHandle socket)

@@ -22,9 +22,17 @@ public sealed class SnapshotTests
         EtcdNode back = cluster.Start(name);
         await load;
 
-        // More than that where a put that got no answer was put again.
+        // 901, and more only by puts that got no answer and were put again: each revision is a version of one of the keys.
         await TestCluster.EventuallyAsync(() => back.State.Machine.Kv.PublishedRevision >= 901);
         await cluster.SameHashAsync();
+        long[] versions =
+        [
+            .. Enumerable.Range(0, 100).Select(i => TestCluster.VersionOf(back, $"a{i:d6}")),
+            .. Enumerable.Range(0, 400).Select(i => TestCluster.VersionOf(back, $"b{i:d6}")),
+            .. Enumerable.Range(0, 400).Select(i => TestCluster.VersionOf(back, $"c{i:d6}")),
+        ];
+        Assert.DoesNotContain(0L, versions);
+        Assert.Equal(back.State.Machine.Kv.PublishedRevision - 1, versions.Sum());
         Assert.NotEmpty(Directory.GetFiles(back.Config.SnapDir, "*.snap"));
 
         // What it got is a whole member: it serves, restarts, and leads.

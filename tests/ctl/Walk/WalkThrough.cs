@@ -289,7 +289,7 @@ internal static class WalkThrough
     private static async Task<string> GrantAsync(Shell ctl, int seconds)
     {
         string granted = await ctl.SucceedAsync("lease grant " + seconds.ToString(CultureInfo.InvariantCulture));
-        Match match = Regex.Match(granted, $@"^lease ([0-9a-f]{{15,16}}) granted with TTL\({seconds}s\)" + "\n$");
+        Match match = Regex.Match(granted, $@"^lease ([0-9a-f]{{16}}) granted with TTL\({seconds}s\)" + "\n$");
         Assert.True(match.Success, granted);
         return match.Groups[1].Value;
     }

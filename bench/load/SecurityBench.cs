@@ -1,21 +1,20 @@
 using System.Globalization;
 using System.Net;
-using System.Net.Http.Json;
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using System.Text.Json;
 
 namespace Perf.Bench.Load;
 
 /// <summary>
-/// What security costs: one of ours with a simple token against one without auth, and ours under TLS against another
-/// etcd under TLS. Server CPU per request, rounds in turns, medians.
+/// What security costs: one of ours with auth on and off in turns, and ours under TLS against another etcd under TLS. Server CPU
+/// per request, rounds in turns, medians. Auth is switched within one process, since two processes with the same work differ by more
+/// than it costs: each has its own mind about what to inline.
 /// </summary>
 internal static class SecurityBench
 {
-    /// <summary>Requests of a round: enough for the processor's clock, which ticks in hundredths of a second.</summary>
-    private static int RequestsOf(Scenario scenario) => scenario.Name == "range-l" ? 400_000 : 200_000;
+    /// <summary>Requests of a round: enough for the clock of processor time, which ticks in hundredths of a second.</summary>
+    private static int RequestsOf(Scenario scenario) => scenario.Name == "range-l" ? 1_000_000 : 200_000;
 
     public static async Task<int> RunAsync(string[] args)
     {
@@ -40,12 +39,11 @@ internal static class SecurityBench
 
         string ours = Path.Combine(
             AppContext.BaseDirectory.Replace("/bench/load/", "/server/etcd/", StringComparison.Ordinal), "etcd.dll");
-        using (BenchServer open = await BenchServer.StartAsync("open", ours, 22_379))
-        using (BenchServer token = await BenchServer.StartAsync("token", ours, 22_389))
+        using (BenchServer server = await BenchServer.StartAsync("ours", ours, 22_379))
         {
-            // Both have seen the same calls when it begins: what the runtime makes of them is the same for both.
-            await EnableAuthAsync(open, again: false);
-            await CompareAsync((token, new Door(await EnableAuthAsync(token, again: true))), (open, new Door()), names, rounds);
+            var auth = new AuthSwitch(server);
+            await auth.SetUpAsync();
+            await CompareAsync(new Side("token", server, auth.OnAsync), new Side("open", server, auth.OffAsync), names, rounds);
         }
 
         string directory = Directory.CreateTempSubdirectory("perf-bench-tls-").FullName;
@@ -62,12 +60,12 @@ internal static class SecurityBench
             if (compare is null)
             {
                 using BenchServer open = await BenchServer.StartAsync("open", ours, 22_389);
-                await CompareAsync((secure, door), (open, new Door()), names, rounds);
+                await CompareAsync(Side.Of(secure, door), Side.Of(open, new Door()), names, rounds);
             }
             else
             {
                 using BenchServer other = await BenchServer.StartAsync("etcd-tls", compare, 22_389, tlsFlags: flags);
-                await CompareAsync((secure, door), (other, door), names, rounds);
+                await CompareAsync(Side.Of(secure, door), Side.Of(other, door), names, rounds);
             }
         }
         finally
@@ -78,35 +76,33 @@ internal static class SecurityBench
         return 0;
     }
 
-    private static async Task CompareAsync(
-        (BenchServer Server, Door Door) left, (BenchServer Server, Door Door) right, string[] names, int rounds)
+    private static async Task CompareAsync(Side left, Side right, string[] names, int rounds)
     {
         foreach (Scenario scenario in Scenario.All.Where(s => names.Contains(s.Name)))
         {
-            var of = new Dictionary<BenchServer, List<Round>> { [left.Server] = [], [right.Server] = [] };
+            var of = new Dictionary<Side, List<Round>> { [left] = [], [right] = [] };
 
             // The first rounds pay for compilation; they do not count.
             for (int round = -6; round < rounds; round++)
             {
-                (BenchServer, Door)[] order = round % 2 == 0 ? [left, right] : [right, left];
-                foreach ((BenchServer server, Door door) in order)
+                Side[] order = round % 2 == 0 ? [left, right] : [right, left];
+                foreach (Side side in order)
                 {
-                    Round measured = await MeasureAsync(server, door, scenario);
+                    Round measured = await MeasureAsync(side.Server, await side.OpenAsync(), scenario);
                     if (round >= 0)
                     {
-                        of[server].Add(measured);
+                        of[side].Add(measured);
                     }
                 }
             }
 
             // Neighbours in time, since the machine itself changes from one second to the next.
-            double ratio = Median(of[left.Server].Zip(of[right.Server], (l, r) => l.CpuMicros / r.CpuMicros));
-            Console.WriteLine(Text(
-                $"{scenario.Name,-10} {Show(left.Server, of)}   {Show(right.Server, of)}   CPU x{ratio:0.000}"));
+            double ratio = Median(of[left].Zip(of[right], (l, r) => l.CpuMicros / r.CpuMicros));
+            Console.WriteLine(Text($"{scenario.Name,-10} {Show(left, of[left])}   {Show(right, of[right])}   CPU x{ratio:0.000}"));
         }
 
-        static string Show(BenchServer server, Dictionary<BenchServer, List<Round>> of) => Text(
-            $"{server.Name}: {Median(of[server].Select(r => r.PerSecond)):n0}/s, p50 {Median(of[server].Select(r => r.P50Millis)):0.00} ms, CPU {Median(of[server].Select(r => r.CpuMicros)):0.00} us ({of[server].Min(r => r.CpuMicros):0.00}-{of[server].Max(r => r.CpuMicros):0.00})");
+        static string Show(Side side, List<Round> rounds) => Text(
+            $"{side.Name}: {Median(rounds.Select(r => r.PerSecond)):n0}/s, p50 {Median(rounds.Select(r => r.P50Millis)):0.00} ms, CPU {Median(rounds.Select(r => r.CpuMicros)):0.00} us ({rounds.Min(r => r.CpuMicros):0.00}-{rounds.Max(r => r.CpuMicros):0.00})");
     }
 
     private static async Task<Round> MeasureAsync(BenchServer server, Door door, Scenario scenario)
@@ -136,55 +132,6 @@ internal static class SecurityBench
             .Sum(l => (long)double.Parse(l.Split(' ')[^1], CultureInfo.InvariantCulture));
     }
 
-    /// <summary>
-    /// Users root and bench, the latter with a role of a hundred ranges; bench's token. Auth is on, off, and on again if so wished.
-    /// </summary>
-    private static async Task<string> EnableAuthAsync(BenchServer server, bool again)
-    {
-        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{server.Port}") };
-        await MustAsync("/v3/auth/user/add", new { name = "root", password = "pw" });
-        await MustAsync("/v3/auth/user/grant", new { user = "root", role = "root" });
-        await MustAsync("/v3/auth/user/add", new { name = "bench", password = "pw" });
-        await MustAsync("/v3/auth/role/add", new { name = "bench" });
-        for (int i = 0; i < 100; i++)
-        {
-            await GrantAsync($"range/{i:d3}/", $"range/{i:d3}0");
-        }
-
-        await GrantAsync("foo", "fop");
-        await MustAsync("/v3/auth/user/grant", new { user = "bench", role = "bench" });
-        await MustAsync("/v3/auth/enable", new { });
-        http.DefaultRequestHeaders.TryAddWithoutValidation("Authorization", await TokenAsync("root"));
-        string token = await TokenAsync("bench");
-        await MustAsync("/v3/auth/disable", new { });
-        if (again)
-        {
-            await MustAsync("/v3/auth/enable", new { });
-            http.DefaultRequestHeaders.Clear();
-            token = await TokenAsync("bench");
-        }
-
-        return token;
-
-        async Task<string> TokenAsync(string name) =>
-            (await MustAsync("/v3/auth/authenticate", new { name, password = "pw" })).GetProperty("token").GetString()!;
-
-        Task GrantAsync(string from, string to) => MustAsync("/v3/auth/role/grant", new
-        {
-            name = "bench",
-            perm = new { permType = "READWRITE", key = Base64(from), range_end = Base64(to) },
-        });
-
-        async Task<JsonElement> MustAsync(string path, object body)
-        {
-            using HttpResponseMessage response = await http.PostAsJsonAsync(path, body);
-            response.EnsureSuccessStatusCode();
-            return await response.Content.ReadFromJsonAsync<JsonElement>();
-        }
-
-        static string Base64(string text) => Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes(text));
-    }
-
     private static string[] WriteCertificate(string directory)
     {
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -210,4 +157,10 @@ internal static class SecurityBench
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private sealed record Round(double PerSecond, double CpuMicros, double P50Millis);
+
+    /// <summary>One of two that are compared; before each of its rounds it is opened.</summary>
+    private sealed record Side(string Name, BenchServer Server, Func<Task<Door>> OpenAsync)
+    {
+        public static Side Of(BenchServer server, Door door) => new(server.Name, server, () => Task.FromResult(door));
+    }
 }

@@ -135,6 +135,10 @@ internal sealed class Founding(ServerConfig config, IDisk disk, Log log)
     private void BecomeAlone(WalLog wal, RestoredState raft, Replay replay, Raft.ConfState atStart)
     {
         HardState hard = raft.HardState;
+
+        // What the data file holds was committed. Other entries in the place of those would pass for applied.
+        ulong held = disk.FileExists(config.DatabasePath) ? SnapshotIntake.ConsistentIndexOf(disk, config.DatabasePath) : 0;
+        hard = hard with { Commit = Math.Max(hard.Commit, Math.Min(held, raft.LastIndex)) };
         var ids = new SortedSet<ulong>([.. atStart.Voters, .. atStart.Learners]);
         foreach ((ulong index, ConfChange change) in replay.ConfChanges)
         {

@@ -37,7 +37,7 @@ internal sealed class SnapshotIntake(ServerConfig config, IDisk disk, Log log)
     public string? Refuse(string path, ulong index)
     {
         VerifyReport report = TreeVerifier.VerifyFile(disk, path);
-        ulong held = report.IsClean ? ConsistentIndexOf(path) : 0;
+        ulong held = report.IsClean ? ConsistentIndexOf(disk, path) : 0;
         if (report.IsClean && held >= index)
         {
             log.Info("received and saved database snapshot", ("snapshot-index", index), ("path", path));
@@ -131,7 +131,8 @@ internal sealed class SnapshotIntake(ServerConfig config, IDisk disk, Log log)
         disk.SyncDirectory(config.SnapDir);
     }
 
-    private ulong ConsistentIndexOf(string path)
+    /// <summary>Index of the last entry whose effects a data file holds; 0 where it does not say.</summary>
+    public static ulong ConsistentIndexOf(IDisk disk, string path)
     {
         using DataFile file = DataFile.Open(disk, path, new DataFileOptions { ReadOnly = true });
         return ConsistentIndexOf(file);

@@ -3,32 +3,42 @@ namespace Perf.Node.Consensus;
 /// <summary>
 /// Wakes one sleeping loop thread. Any thread may <see cref="Set"/>; one thread waits. A set that comes while the
 /// waiter is awake is remembered once. While the waiter sleeps, another thread may hold it in its sleep and do its
-/// work in its place (see <see cref="Shortcut"/>): this lock is what makes one of them the owner of the loop's state.
+/// work in its place (see <see cref="Shortcut"/>): the state below is what makes one of them the owner of the loop's
+/// own. One word that all change by compare-and-exchange, and a futex on it: a monitor costs several system calls for
+/// each wake-up, and every write has two of those.
 /// </summary>
 public sealed class Signal
 {
-    private readonly object _gate = new();
-    private int _state;
-    private bool _sleeps;
-    private bool _held;
+    private const int Awake = 0;
+    private const int Marked = 1;
+    private const int Asleep = 2;
+    private const int Held = 3;
+    private const int HeldAndMarked = 4;
+
+    private readonly FutexWord _state = new();
 
     /// <summary>
     /// Marks work. The producer has made the work visible under a lock before, whose release is a full fence, so the
-    /// unlocked look below cannot run ahead of it.
+    /// look below cannot run ahead of it.
     /// </summary>
     public void Set()
     {
-        if (Volatile.Read(ref _state) == 1)
+        while (true)
         {
-            return;
-        }
-
-        lock (_gate)
-        {
-            _state = 1;
-            if (!_held)
+            int state = _state.Value;
+            if (state is Marked or HeldAndMarked)
             {
-                Monitor.Pulse(_gate);
+                return;
+            }
+
+            if (_state.TryChange(state, state == Held ? HeldAndMarked : Marked))
+            {
+                if (state == Asleep)
+                {
+                    _state.Wake();
+                }
+
+                return;
             }
         }
     }
@@ -36,53 +46,41 @@ public sealed class Signal
     /// <summary>Waits for a mark and clears it.</summary>
     public void Wait()
     {
-        lock (_gate)
+        while (true)
         {
-            _sleeps = true;
-            while (_state == 0 || _held)
+            int state = _state.Value;
+            switch (state)
             {
-                Monitor.Wait(_gate);
-            }
+                case Marked:
+                    if (_state.TryChange(Marked, Awake))
+                    {
+                        return;
+                    }
 
-            _sleeps = false;
-            _state = 0;
+                    break;
+                case Awake:
+                    _state.TryChange(Awake, Asleep);
+                    break;
+                default:
+                    _state.WaitWhile(state);
+                    break;
+            }
         }
     }
 
     /// <summary>Keeps a waiter that sleeps, with nothing marked, asleep until <see cref="Release"/>; else false.</summary>
-    public bool TryHold()
-    {
-        lock (_gate)
-        {
-            if (!_sleeps || _held || _state == 1)
-            {
-                return false;
-            }
-
-            _held = true;
-            return true;
-        }
-    }
+    public bool TryHold() => _state.TryChange(Asleep, Held);
 
     /// <summary>The holder, before it looks for work: marks from here on are for work that it may not have seen.</summary>
-    public void Clear()
-    {
-        lock (_gate)
-        {
-            _state = 0;
-        }
-    }
+    public void Clear() => _state.TryChange(HeldAndMarked, Held);
 
     /// <summary>The holder is done: the waiter wakes up if there is a mark.</summary>
     public void Release()
     {
-        lock (_gate)
+        if (!_state.TryChange(Held, Asleep))
         {
-            _held = false;
-            if (_state == 1)
-            {
-                Monitor.Pulse(_gate);
-            }
+            _state.TryChange(HeldAndMarked, Marked);
+            _state.Wake();
         }
     }
 }

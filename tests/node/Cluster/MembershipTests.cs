@@ -1,4 +1,7 @@
+using Perf.Engine.IO;
+using Perf.Engine.Wal;
 using Perf.Node.Cluster;
+using Perf.Node.Config;
 using Perf.Store;
 using Perf.Store.Membership;
 using Xunit;
@@ -107,6 +110,40 @@ public sealed class MembershipTests
         await cluster.SameHashAsync();
     }
 
+    /// <summary>
+    /// The log's word on what is committed need not be synced, the data file is: what it holds was committed. Entries in the place
+    /// of those would pass for applied, and the writes in them be lost.
+    /// </summary>
+    [Fact]
+    public async Task A_member_begun_anew_keeps_what_its_data_file_holds_whatever_its_log_says_of_the_commit()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        await TestCluster.PutManyAsync(await cluster.LeaderAsync(), "a", 50);
+        await cluster.SameHashAsync();
+        foreach (string name in cluster.Names)
+        {
+            await cluster.StopAsync(name);
+        }
+
+        ServerConfig config = cluster.Config("m1");
+        var log = new LastHardState();
+        using (WalLog wal = WalLog.Open(FileDisk.Instance, config.WalDirectory, default, new WalOptions(), log))
+        {
+            (ulong term, ulong vote, ulong commit) = log.Seen;
+            wal.AppendHardState(term, vote, commit - 30);
+        }
+
+        cluster.Adjust = c => c.ForceNewCluster = true;
+        EtcdNode alone = cluster.Start("m1");
+        await alone.Ready.WaitAsync(TestCluster.Patience);
+        for (int i = 0; i < 50; i++)
+        {
+            Assert.Equal(StoreError.None, await TestCluster.TryPutAsync(alone, $"b{i}", "b"));
+            Assert.True(TestCluster.Has(alone, $"b{i}"), $"b{i}");
+            Assert.True(TestCluster.Has(alone, $"a{i:d6}"), $"a{i}");
+        }
+    }
+
     [Fact]
     public async Task Strict_checks_refuse_what_could_cost_the_quorum()
     {
@@ -187,5 +224,24 @@ public sealed class MembershipTests
         var refusal = Assert.Throws<StartRefusedException>(() => cluster.Start("stranger", joins: true));
         Assert.EndsWith("member count is unequal", refusal.Message);
         Assert.StartsWith("error validating peerURLs {ClusterID:", refusal.Message);
+    }
+
+    private sealed class LastHardState : IWalVisitor
+    {
+        public (ulong Term, ulong Vote, ulong Commit) Seen { get; private set; }
+
+        public void OnEntry(ulong index, ulong term, ReadOnlySpan<byte> encodedEntry)
+        {
+        }
+
+        public void OnTruncate(ulong index)
+        {
+        }
+
+        public void OnHardState(ulong term, ulong vote, ulong commit) => Seen = (term, vote, commit);
+
+        public void OnSnapshot(ulong index, ulong term, ReadOnlySpan<byte> confState)
+        {
+        }
     }
 }

@@ -168,31 +168,6 @@ public sealed class ShortcutTests
         Assert.True(loop.Turn());
     }
 
-    [Fact]
-    public void Held_waiter_sleeps_through_marks_until_it_is_released()
-    {
-        var signal = new Signal();
-        Assert.False(signal.TryHold());
-        using var woke = new ManualResetEventSlim();
-        var thread = new Thread(() =>
-        {
-            signal.Wait();
-            woke.Set();
-        })
-        { IsBackground = true };
-        thread.Start();
-        Assert.True(SpinWait.SpinUntil(signal.TryHold, TimeSpan.FromSeconds(60)));
-        Assert.False(signal.TryHold());
-        signal.Set();
-        signal.Clear();
-        signal.Set();
-        Assert.False(woke.Wait(50));
-        signal.Release();
-        Assert.True(woke.Wait(TimeSpan.FromSeconds(60)));
-        thread.Join();
-        Assert.False(signal.TryHold());
-    }
-
     private static PendingRequest Put(NodeHarness harness, string key) => harness.Node.Propose(
         InternalField.Put, new ReadOnlySequence<byte>(NodeHarness.PutRequest(key, [1, 2, 3])), RequestIdentity.None);
 

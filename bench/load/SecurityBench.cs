@@ -107,10 +107,12 @@ internal static class SecurityBench
 
     private static async Task<Round> MeasureAsync(BenchServer server, Door door, Scenario scenario)
     {
+        // What switching left behind (a hash of a password takes a processor for long) is not the requests'.
+        int requests = RequestsOf(scenario);
+        scenario.Run(server.Port, requests / 8, door);
         string method = scenario.Method;
         long before = await AnsweredAsync(server, method);
         double cpu = server.CpuSeconds;
-        int requests = RequestsOf(scenario);
         (double seconds, Histogram latency) = scenario.Run(server.Port, requests, door);
         cpu = server.CpuSeconds - cpu;
         long answered = await AnsweredAsync(server, method) - before;

@@ -176,7 +176,8 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         Pipeline.Submit(Pipeline.Draft(field, body, who), ProposalDeadline);
 
     /// <summary>Completes when a read of the published state is linearizable.</summary>
-    public ValueTask<StoreError> LinearizableAsync() => Pipeline.ReadIndexAsync(ProposalDeadline);
+    public ValueTask<StoreError> LinearizableAsync() =>
+        Pipeline.Reads.LoneLeader ? new ValueTask<StoreError>(StoreError.None) : Pipeline.ReadIndexAsync(ProposalDeadline);
 
     /// <summary>The header of an answer given from the published state.</summary>
     public ResponseHeader Header() => new(ClusterId, MemberId, State.Machine.Kv.PublishedRevision, Raft.Term);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Perf.Grpc;
 using Perf.Node;
@@ -27,7 +28,7 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>Kept at hand: every request looks into it, and the way through the node is five steps long.</summary>
     private AuthStore Auth { get; } = node.State.Machine.Auth;
 
-    private long BelievedMillis { get; } = (long)node.Tokens.BelievedFor.TotalMilliseconds;
+    private long BelievedTicks { get; } = (long)(node.Tokens.BelievedFor.TotalSeconds * Stopwatch.Frequency);
 
     /// <summary>
     /// Refuses what may not come in. <paramref name="learnerServes"/>: a member without a vote answers this call too.
@@ -42,13 +43,31 @@ internal sealed class Admission(EtcdNode node)
         return node.Raft.Leader == 0 && WantsLeader(call) ? StoreError.NoLeader : StoreError.None;
     }
 
+    /// <summary>Who asks was known a moment ago and still is; false says nothing.</summary>
+    public bool IsKnown(ServerCall call) => Recall(call, Auth.View, call.StartedAt) is not null;
+
     /// <summary>
     /// Waits until a token is known here that another member has given out (SURFACE AUT-13), and refuses a bad one.
     /// </summary>
-    public ValueTask<StoreError> KnowAsync(ServerCall call) =>
-        Auth.View is { } view && Recall(call, view) is not null ? new(StoreError.None)
-        : TryToken(call, out string token) ? KnowAsync(token)
-        : new(StoreError.None);
+    public ValueTask<StoreError> KnowAsync(ServerCall call)
+    {
+        AuthView view = Auth.View;
+        if (!TryToken(call, out string token))
+        {
+            return new(StoreError.None);
+        }
+
+        switch (Resolve(token, view.Revision, out AuthInfo info))
+        {
+            case TokenOutcome.Valid:
+                Remember(call, info, view);
+                return new(StoreError.None);
+            case TokenOutcome.NotYetApplied:
+                return KnowLaterAsync(token);
+            default:
+                return new(StoreError.InvalidAuthToken);
+        }
+    }
 
     /// <summary>The client asked to be refused rather than served by a member that knows no leader.</summary>
     public static bool WantsLeader(ServerCall call) => call.TryGetHeader(HasLeaderHeader, out string value) && value == "true";
@@ -155,7 +174,7 @@ internal sealed class Admission(EtcdNode node)
     /// </summary>
     private StoreError Resolve(ServerCall call, AuthView view, out Caller? caller)
     {
-        caller = Recall(call, view);
+        caller = Recall(call, view, Stopwatch.GetTimestamp());
         if (caller is not null)
         {
             return StoreError.None;
@@ -172,13 +191,19 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.InvalidAuthToken;
         }
 
-        caller = new Caller(info, view, Environment.TickCount64 + BelievedMillis);
-        call.Memo = caller;
+        caller = Remember(call, info, view);
         return StoreError.None;
     }
 
-    private static Caller? Recall(ServerCall call, AuthView view) =>
-        call.Memo is Caller known && ReferenceEquals(known.View, view) && Environment.TickCount64 < known.Until ? known : null;
+    private Caller Remember(ServerCall call, AuthInfo info, AuthView view)
+    {
+        var caller = new Caller(info, view, Stopwatch.GetTimestamp() + BelievedTicks);
+        call.Memo = caller;
+        return caller;
+    }
+
+    private static Caller? Recall(ServerCall call, AuthView view, long now) =>
+        call.Memo is Caller known && ReferenceEquals(known.View, view) && now < known.Until ? known : null;
 
     /// <summary>The user whom the client's certificate names (SURFACE AUT-15); nobody when a gateway stands between.</summary>
     private AuthInfo ByCertificate(ServerCall call, AuthView view) =>
@@ -188,13 +213,6 @@ internal sealed class Admission(EtcdNode node)
 
     private TokenOutcome Resolve(string token, ulong revision, out AuthInfo info) =>
         node.Tokens.Resolve(token, revision, node.Pipeline.AppliedIndex, out info, out _);
-
-    private ValueTask<StoreError> KnowAsync(string token) => Resolve(token, Auth.Revision, out _) switch
-    {
-        TokenOutcome.Valid => new(StoreError.None),
-        TokenOutcome.NotYetApplied => KnowLaterAsync(token),
-        _ => new(StoreError.InvalidAuthToken),
-    };
 
     private async ValueTask<StoreError> KnowLaterAsync(string token)
     {

@@ -29,7 +29,7 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
     {
         _headers = _stream.Headers;
         _method = _headers.Called;
-        _startedAt = Stopwatch.GetTimestamp();
+        _startedAt = batch.ReadAt;
         _receiveBytesMax = _method is { ReceiveBytesMax: >= 0 } ? _method.ReceiveBytesMax : _application.ReceiveBytesMax;
         _httpStatus = 200;
         if (_headers.Timeout.Length > 0 && WireText.TryParseTimeout(_headers.Timeout, out TimeSpan timeout))

@@ -118,6 +118,8 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
 
     public override X509Certificate2? ClientCertificate => _connection.Info.ClientCertificate;
 
+    public override long StartedAt => _startedAt;
+
     public override object? Memo
     {
         get => _headers.Memo;

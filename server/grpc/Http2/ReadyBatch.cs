@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Perf.Grpc;
 
 /// <summary>
@@ -7,6 +9,10 @@ namespace Perf.Grpc;
 internal sealed class ReadyBatch
 {
     private readonly List<Item> _items = new(16);
+    private long _readAt;
+
+    /// <summary>When that read was, for all calls that it opened (<see cref="Stopwatch.GetTimestamp"/>).</summary>
+    public long ReadAt => _readAt != 0 ? _readAt : _readAt = Stopwatch.GetTimestamp();
 
     public int Count => _items.Count;
 
@@ -36,6 +42,7 @@ internal sealed class ReadyBatch
         finally
         {
             _items.Clear();
+            _readAt = 0;
             OutputBatch.End();
         }
     }

@@ -45,6 +45,9 @@ public abstract class ServerCall
     /// <summary>The client's verified certificate, or null. Valid while the connection is.</summary>
     public abstract X509Certificate2? ClientCertificate { get; }
 
+    /// <summary>When the call came in (<see cref="System.Diagnostics.Stopwatch.GetTimestamp"/>).</summary>
+    public abstract long StartedAt { get; }
+
     /// <summary>
     /// The metadata value of that name (lower case), in its wire form. A repeated name gives its values joined with commas.
     /// </summary>

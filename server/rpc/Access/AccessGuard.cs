@@ -47,6 +47,11 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission, ClientVers
 
     private ValueTask Checked(ServerCall call, GrpcHandler handler, AccessRule rule)
     {
+        if (admission.IsKnown(call))
+        {
+            return rule == AccessRule.Keys ? handler(call) : Enter(call, handler, rule, StoreError.None);
+        }
+
         ValueTask<StoreError> known = admission.KnowAsync(call);
         return known.IsCompletedSuccessfully
             ? Enter(call, handler, rule, known.Result)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Perf.Grpc;
@@ -56,6 +57,8 @@ internal class InProcessCall : ServerCall
     public override EndPoint? Local => null;
 
     public override bool IsTls => false;
+
+    public override long StartedAt { get; } = Stopwatch.GetTimestamp();
 
     /// <summary>None from the gateway: a certificate of its client says nothing here (SURFACE GW-10).</summary>
     public override X509Certificate2? ClientCertificate { get; }

@@ -122,7 +122,18 @@ internal sealed class AuthUser
     public byte[] Password { get; init; } = [];
 
     /// <summary>Names of roles, bytewise sorted.</summary>
-    public IReadOnlyList<byte[]> Roles { get; init; } = [];
+    public IReadOnlyList<byte[]> Roles
+    {
+        get;
+        init
+        {
+            field = value;
+            IsRoot = Holds(AuthStore.RootName);
+        }
+    } = [];
+
+    /// <summary>Holds the role "root", which may do everything.</summary>
+    public bool IsRoot { get; private init; }
 
     /// <summary>False for records from before users had options: those stay without the field.</summary>
     public bool HasOptions { get; init; }
@@ -131,9 +142,6 @@ internal sealed class AuthUser
 
     /// <summary>The roles that exist, in the order of their names.</summary>
     public IReadOnlyList<AuthRole> Resolved { get; init; } = [];
-
-    /// <summary>Holds the role "root", which may do everything.</summary>
-    public bool IsRoot => Holds(AuthStore.RootName);
 
     public bool Holds(ReadOnlySpan<byte> role)
     {

@@ -118,17 +118,20 @@ internal sealed class Http2Connection : IDisposable
     /// <summary>
     /// Makes calls at a fixed rate whatever the server does. A latency counts from when the call was due, so a server
     /// that stands still pays for all that would have come meanwhile. In steps of a millisecond, which latencies include: a load that
-    /// looked for the next call each few microseconds would take the processor from the server.
+    /// looked for the next call each few microseconds would take the processor from the server. For <paramref name="time"/>, and then until
+    /// <paramref name="work"/> is done.
     /// </summary>
-    public void RunOpen(double perSecond, int count, Func<Call> next, Action<long> done)
+    public void RunOpen(double perSecond, TimeSpan time, Task work, Func<Call> next, Action<long> done)
     {
         long start = Stopwatch.GetTimestamp();
         double ticks = Stopwatch.Frequency / perSecond;
         int sent = 0;
-        while (sent < count || _startedAt.Count > 0)
+        bool goesOn = true;
+        while (goesOn || _startedAt.Count > 0)
         {
             long now = Stopwatch.GetTimestamp();
-            while (sent < count && start + (long)(sent * ticks) <= now)
+            goesOn = goesOn && (Stopwatch.GetElapsedTime(start, now) < time || !work.IsCompleted);
+            while (goesOn && start + (long)(sent * ticks) <= now)
             {
                 Begin(next(), start + (long)(sent * ticks), done);
                 sent++;

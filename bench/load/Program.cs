@@ -258,7 +258,7 @@ internal static partial class Program
                 double half = HalfLoad(server, puts);
                 await MedianAsync([server], "open", "puts of 256 B at half of the most, open loop", s =>
                 {
-                    (double seconds, Histogram latency) = puts.RunOpen(s.Port, half, Seconds(3));
+                    (double seconds, Histogram latency) = puts.RunOpen(s.Port, half, Seconds(3), Task.CompletedTask);
                     return Task.FromResult((latency.Count, seconds, latency, true));
                 });
             }
@@ -287,15 +287,8 @@ internal static partial class Program
                             await Task.Delay(Seconds(1));
                             await work();
                         });
-                        (double seconds, Histogram latency) = puts.RunOpen(s.Port, half, Seconds(8));
-                        while (!running.IsCompleted)
-                        {
-                            // As long as the work goes on, so do the puts.
-                            (double more, Histogram later) = puts.RunOpen(s.Port, half, Seconds(1));
-                            seconds += more;
-                            latency.Add(later);
-                        }
-
+                        // As long as the work goes on, so do the puts.
+                        (double seconds, Histogram latency) = puts.RunOpen(s.Port, half, Seconds(8), running);
                         await running;
                         return (latency.Count, seconds, latency, true);
                     },

@@ -95,14 +95,15 @@ internal sealed record Scenario(string Name, string What, int Requests, int Conn
             histogram.Record), port, door);
     }
 
-    /// <summary>Runs once at a fixed rate for so long.</summary>
-    public (double Seconds, Histogram Latency) RunOpen(int port, double perSecond, TimeSpan time)
+    /// <summary>Runs once at a fixed rate for so long, and until the work is done.</summary>
+    public (double Seconds, Histogram Latency) RunOpen(int port, double perSecond, TimeSpan time, Task work)
     {
         int given = -1;
         double each = perSecond / Connections;
         return Threads.Run(Connections, (connection, histogram) => connection.RunOpen(
             each,
-            (int)(each * time.TotalSeconds),
+            time,
+            work,
             () => Next(Interlocked.Increment(ref given)),
             histogram.Record), port);
     }

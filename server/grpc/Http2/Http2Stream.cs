@@ -41,7 +41,8 @@ internal interface IStreamUser
 /// </summary>
 internal sealed class Http2Stream(Http2Connection connection)
 {
-    private const int FirstBytes = 1 << 10;
+    /// <summary>A small answer fits; hundreds of calls wait at once, each with such a buffer or three.</summary>
+    private const int FirstBytes = 1 << 8;
 
     private byte[] _in = [];
     private int _inStart;

@@ -9,7 +9,7 @@ namespace Perf.Store.Mvcc;
 /// </summary>
 internal sealed class SupersededQueue
 {
-    private const int ChunkShift = 12;
+    private const int ChunkShift = 13;
     private const int ChunkItems = 1 << ChunkShift;
 
     private readonly List<Item[]> _chunks = [];

@@ -2,10 +2,10 @@ using System.Runtime;
 using Perf.Engine;
 using Perf.Etcd.Bootstrap;
 using Perf.Etcd.Proxies;
+using Perf.Node;
 using Perf.Node.Cluster;
 using Perf.Node.Config;
 using Perf.Node.Logging;
-using Perf.Node;
 using Perf.Rpc;
 
 namespace Perf.Etcd;

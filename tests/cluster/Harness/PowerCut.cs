@@ -40,17 +40,20 @@ internal sealed class PowerCut : IDisposable
     private const uint NoLogFlush = 2;
 
     private readonly TempDirectory _scratch = new();
+    private string _image;
+    private int _cuts;
     private bool _isMounted;
 
     public PowerCut()
     {
         Directory.CreateDirectory(Path);
-        using (FileStream image = File.Create(_scratch["image"]))
+        _image = _scratch["image"];
+        using (FileStream image = File.Create(_image))
         {
             image.SetLength(ImageBytes);
         }
 
-        Run("mkfs.ext4", "-q", "-F", _scratch["image"]);
+        Run("mkfs.ext4", "-q", "-F", _image);
         Mount();
     }
 
@@ -80,10 +83,18 @@ internal sealed class PowerCut : IDisposable
         Assert.True(result == 0, $"the file system does not shut down: error {Marshal.GetLastPInvokeError()}");
     }
 
-    /// <summary>Mounts again what survived, which replays the journal. Nobody may have files open.</summary>
+    /// <summary>
+    /// Mounts again what survived, which replays the journal. Nobody may have files open. It is a copy that is mounted: a process that
+    /// was started in a namespace of its own meanwhile (a test of networks does) has the old mount in it too, and while that lives the
+    /// same image would come back as the file system that was shut down.
+    /// </summary>
     public void Restore()
     {
         Unmount();
+        string survived = _scratch[$"image{++_cuts}"];
+        Run("cp", "--sparse=always", _image, survived);
+        File.Delete(_image);
+        _image = survived;
         Mount();
     }
 
@@ -99,7 +110,7 @@ internal sealed class PowerCut : IDisposable
 
     private void Mount()
     {
-        Run("mount", "-o", "loop", _scratch["image"], Path);
+        Run("mount", "-o", "loop", _image, Path);
         _isMounted = true;
     }
 

@@ -9,6 +9,7 @@ namespace Perf.Store.Mvcc;
 /// </summary>
 internal sealed class SupersededQueue
 {
+    /// <summary>Large enough for the heap of large objects, which the collector does not move: what waits here lives long.</summary>
     private const int ChunkShift = 13;
     private const int ChunkItems = 1 << ChunkShift;
 
@@ -59,10 +60,10 @@ internal sealed class SupersededQueue
         }
     }
 
-    private const int DropChunks = 4;
+    private const int DropChunks = 2;
 
     /// <summary>Room kept for the next quarter of a million changes: 4 MiB.</summary>
-    private const int IdleChunksMax = 64;
+    private const int IdleChunksMax = 32;
 
     /// <summary>A change at <paramref name="Main"/> of the key with that id.</summary>
     internal readonly record struct Item(long Main, uint Id);

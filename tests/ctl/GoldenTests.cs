@@ -306,10 +306,7 @@ public sealed class GoldenTests
             text = text.Replace(_port, "<port>", StringComparison.Ordinal)
                 .Replace(_peerPort, "<peer>", StringComparison.Ordinal);
             text = Regex.Replace(text, @"\b[1-9][0-9]{14,19}\b", "<id>");
-            text = Regex.Replace(text, @"\b[0-9a-f]{12,16}\b", "<id>");
-
-            // Sixteen places, filled with blanks: an id may begin with zeros.
-            text = Regex.Replace(text, "(Member|cluster) +<id>", "$1 <id>");
+            text = Regex.Replace(text, @"\b[0-9a-f]{14,16}\b", "<id>");
             text = Regex.Replace(text, """(took = |"took":"|"Took" : )[0-9.]+(ms|\\u00b5s|s|\S+s)""", "$1<took>");
             text = Regex.Replace(text, @"\| +[0-9.]+(ms|\S+s) \|", "| <took> |");
             text = Regex.Replace(text, """("remaining\(|ttl":|"TTL" : |remaining\()-?[0-9]+""", "$1<ttl>");

@@ -82,6 +82,7 @@ public sealed class ThreeMemberTests : IAsyncLifetime
         string added = adding.Output;
         Match id = Regex.Match(added, "^Member +([0-9a-f]+) added to cluster +[0-9a-f]+\n\nETCD_NAME=\"m3\"\nETCD_INITIAL_CLUSTER=\".*m3=http://127.0.0.1:1");
         Assert.True(id.Success, adding.ToString());
+        Assert.StartsWith($"Member {id.Groups[1].Value,16} added to cluster ", added);
         Assert.Equal(Theirs("member list"), await OursAsync("member list"));
         Assert.Contains($"{id.Groups[1].Value}, unstarted, , http://127.0.0.1:1, , true", await OursAsync("member list"));
         Outcome early = await Console.RunAsync(["--endpoints", Endpoints, "member", "promote", id.Groups[1].Value]);

@@ -41,12 +41,18 @@ internal interface IApplyOutputs
 }
 
 /// <summary>
-/// The apply thread's work: executes committed entries in order on the state machine, publishes once a batch, then
-/// lets the waiting requests go (I7).
+/// The apply thread's work: executes committed entries in order on the state machine, publishes once a batch (a long
+/// one slice by slice), then lets the waiting requests go (I7).
 /// </summary>
 internal sealed class ApplyLoop(
     StateMachine machine, PendingTable pending, IApplyOutputs outputs, Signal signal, IWorkPool pool) : ILoop
 {
+    /// <summary>
+    /// Entries applied before what they changed is published. Behind a pause of the process thousands wait: the first
+    /// of them need not wait for the last, and another processor sends answers while this thread goes on.
+    /// </summary>
+    internal const int SliceMax = 1024;
+
     private readonly Completions _completions = new(pool);
     private readonly List<PendingRequest> _finished = [];
     private ApplyWork[] _scratch = new ApplyWork[256];
@@ -113,6 +119,7 @@ internal sealed class ApplyLoop(
         }
 
         ulong last = 0;
+        int slice = 0;
         long at = Stopwatch.GetTimestamp();
         foreach (ref ApplyWork item in items)
         {
@@ -140,6 +147,12 @@ internal sealed class ApplyLoop(
                 at = now;
                 last = item.Entry.Index;
                 item.Entry.Lease?.Release();
+                if (++slice == SliceMax)
+                {
+                    Publish(last);
+                    last = 0;
+                    slice = 0;
+                }
             }
 
             item = default;

@@ -46,11 +46,7 @@ internal sealed class BenchServer : IDisposable
     public int Keys { get; set; }
 
     /// <summary>Processor seconds the members have used.</summary>
-    public double CpuSeconds => _processes.Sum(process =>
-    {
-        process.Refresh();
-        return process.TotalProcessorTime.TotalSeconds;
-    });
+    public double CpuSeconds => _processes.Sum(process => ProcessClock.Seconds(process.Id));
 
     /// <summary>Memory of all members in MiB: proportional, all of it.</summary>
     public double PssMiB => Memory("Pss:");

@@ -72,7 +72,7 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>The client asked to be refused rather than served by a member that knows no leader.</summary>
     public static bool WantsLeader(ServerCall call) => call.TryGetHeader(HasLeaderHeader, out string value) && value == "true";
 
-    /// <summary>Who asks; nobody while auth is off.</summary>
+    /// <summary>Who asks by a call that has just begun; nobody while auth is off.</summary>
     public StoreError Identify(ServerCall call, out RequestIdentity who)
     {
         who = default;
@@ -81,7 +81,7 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, view, out Caller? caller);
+        StoreError error = Resolve(call, view, call.StartedAt, out Caller? caller);
         if (caller is not null)
         {
             who = caller.Identity;
@@ -100,7 +100,8 @@ internal sealed class Admission(EtcdNode node)
         }
 
         // One view from the token to the last permission: what another moment says does not mix in.
-        StoreError error = Resolve(call, view, out Caller? caller);
+        // The call may be a stream of long ago.
+        StoreError error = Resolve(call, view, Stopwatch.GetTimestamp(), out Caller? caller);
         if (caller is not null)
         {
             subject = caller.Subject;
@@ -126,7 +127,7 @@ internal sealed class Admission(EtcdNode node)
             return known.Subject.Check(PermissionKind.Read, key, rangeEnd);
         }
 
-        StoreError error = Resolve(call, view, out Caller? caller);
+        StoreError error = Resolve(call, view, call.StartedAt, out Caller? caller);
         return error == StoreError.None ? caller!.Subject.Check(PermissionKind.Read, key, rangeEnd) : error;
     }
 
@@ -172,9 +173,9 @@ internal sealed class Admission(EtcdNode node)
     /// <summary>
     /// Who asks, as this moment's users know him; null with an error. A token that was good a moment ago is not looked up again.
     /// </summary>
-    private StoreError Resolve(ServerCall call, AuthView view, out Caller? caller)
+    private StoreError Resolve(ServerCall call, AuthView view, long now, out Caller? caller)
     {
-        caller = Recall(call, view, Stopwatch.GetTimestamp());
+        caller = Recall(call, view, now);
         if (caller is not null)
         {
             return StoreError.None;

@@ -12,9 +12,6 @@ namespace Perf.Rpc;
 /// </summary>
 internal sealed class AnswerWait : IValueTaskSource
 {
-    /// <summary>As many as requests are kept for reuse.</summary>
-    private const int KeptMax = 4096;
-
     private static readonly ConcurrentQueue<AnswerWait> Spare = new();
 
     private readonly Action _onCompleted;
@@ -56,7 +53,7 @@ internal sealed class AnswerWait : IValueTaskSource
         finally
         {
             _core.Reset();
-            if (Spare.Count < KeptMax)
+            if (Spare.Count < PendingTable.KeptMax)
             {
                 Spare.Enqueue(this);
             }

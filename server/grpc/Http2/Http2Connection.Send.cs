@@ -8,7 +8,7 @@ internal sealed partial class Http2Connection
     private const int WindowBytesDefault = 65535;
 
     /// <summary>Streams kept for the next calls.</summary>
-    private const int SpareStreamsMax = 1024;
+    private const int SpareStreamsMax = 4096;
 
     private readonly Dictionary<int, Http2Stream> _streams = [];
     private readonly Stack<Http2Stream> _spare = new();

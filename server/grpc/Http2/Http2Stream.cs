@@ -42,7 +42,7 @@ internal interface IStreamUser
 internal sealed class Http2Stream(Http2Connection connection)
 {
     /// <summary>A small answer fits; hundreds of calls wait at once, each with such a buffer or three.</summary>
-    private const int FirstBytes = 1 << 8;
+    private const int FirstBytes = 1 << 7;
 
     private byte[] _in = [];
     private int _inStart;

@@ -5,7 +5,10 @@ namespace Perf.Node.Consensus;
 /// <summary>A growing response buffer that keeps its array between uses.</summary>
 public sealed class ResponseBuffer : IBufferWriter<byte>
 {
-    private byte[] _bytes = new byte[256];
+    /// <summary>The answer to a put fits twice over; thousands of them may wait.</summary>
+    private const int FirstBytes = 128;
+
+    private byte[] _bytes = new byte[FirstBytes];
     private int _written;
 
     /// <summary>What has been written.</summary>
@@ -37,7 +40,7 @@ public sealed class ResponseBuffer : IBufferWriter<byte>
         _written = 0;
         if (_bytes.Length > bytesKept)
         {
-            _bytes = new byte[256];
+            _bytes = new byte[FirstBytes];
         }
     }
 

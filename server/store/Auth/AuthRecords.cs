@@ -156,18 +156,21 @@ internal sealed class AuthUser
         return false;
     }
 
-    /// <summary>True when the user's roles allow the kind on the whole range. Any thread.</summary>
-    public bool Allows(PermissionKind kind, ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
+    /// <summary>What the user's roles allow to read and to write. Any thread.</summary>
+    public (KeyRangeSet Readable, KeyRangeSet Writable) Allowed
     {
-        // Two threads may compile at once; both get the same.
-        var compiled = Volatile.Read(ref _compiled);
-        if (compiled is null)
+        get
         {
-            compiled = Compile();
-            Volatile.Write(ref _compiled, compiled);
-        }
+            // Two threads may compile at once; both get the same.
+            var compiled = Volatile.Read(ref _compiled);
+            if (compiled is null)
+            {
+                compiled = Compile();
+                Volatile.Write(ref _compiled, compiled);
+            }
 
-        return (kind == PermissionKind.Write ? compiled.Write : compiled.Read).Covers(key, rangeEnd);
+            return (compiled.Read, compiled.Write);
+        }
     }
 
     public AuthUser With(byte[] password) => Copy(password, Roles, Resolved);

@@ -54,24 +54,7 @@ public sealed class AuthStore
     public static ReadOnlySpan<byte> RootName => "root"u8;
 
     /// <summary>Users and roles as of the last applied change. Any thread.</summary>
-    public AuthView View
-    {
-        get
-        {
-            var view = _view;
-            if (view is not null)
-            {
-                return view;
-            }
-
-            // Made only when somebody looks: a thousand new users in a row cost one copy, not a thousand.
-            lock (_gate)
-            {
-                return _view ??= new AuthView(
-                    _enabled, _revision, new Dictionary<byte[], AuthUser>(_users, BytesComparer.Instance));
-            }
-        }
-    }
+    public AuthView View => _view ?? MakeView();
 
     /// <summary>
     /// Auth is on. Any thread: a look without a lock. Whoever needs it together with the revision or the users takes
@@ -556,6 +539,16 @@ public sealed class AuthStore
     {
         byte[][] roles = [.. user.Roles.Where(held => !held.AsSpan().SequenceEqual(role))];
         PutLocked(user.With(roles, Resolve(roles, _roles)));
+    }
+
+    /// <summary>Made only when somebody looks: a thousand new users in a row cost one copy, not a thousand.</summary>
+    private AuthView MakeView()
+    {
+        lock (_gate)
+        {
+            return _view ??= new AuthView(
+                _enabled, _revision, new Dictionary<byte[], AuthUser>(_users, BytesComparer.Instance));
+        }
     }
 
     private void CommitRevisionLocked()

@@ -10,46 +10,42 @@ public readonly record struct AuthInfo(string Username, ulong Revision);
 public readonly struct AuthSubject
 {
     private readonly AuthUser? _user;
+
+    /// <summary>Null, as the other: the answer is the same for all keys.</summary>
+    private readonly KeyRangeSet? _readable;
+    private readonly KeyRangeSet? _writable;
+    private readonly StoreError _answer;
     private readonly bool _enabled;
     private readonly bool _named;
-    private readonly ulong _currentRevision;
-    private readonly ulong _revision;
 
     internal AuthSubject(bool enabled, ulong currentRevision, bool named, AuthUser? user, ulong revision)
     {
         _enabled = enabled;
-        _currentRevision = currentRevision;
         _named = named;
         _user = user;
-        _revision = revision;
+        _answer = !enabled ? StoreError.None
+            : revision == 0 ? StoreError.UserEmpty
+            : revision < currentRevision ? StoreError.AuthOldRevision
+            : user is null ? StoreError.PermissionDenied
+            : StoreError.None;
+        if (enabled && _answer == StoreError.None && !user!.IsRoot)
+        {
+            (_readable, _writable) = user.Allowed;
+        }
     }
 
     /// <summary>Auth is on: somebody is looked at here. (The default value is of a time when it is off.)</summary>
     public bool IsChecked => _enabled;
 
     /// <summary>True when nothing is forbidden, so a walk over a request can be left out.</summary>
-    public bool MayDoEverything => !_enabled || (_revision >= _currentRevision && _revision != 0 && _user is { IsRoot: true });
+    public bool MayDoEverything => _readable is null && _answer == StoreError.None;
 
     /// <summary>May the user do this to all keys of a range? Ends as on the wire.</summary>
     public StoreError Check(PermissionKind kind, ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
     {
-        if (!_enabled)
-        {
-            return StoreError.None;
-        }
-
-        if (_revision == 0)
-        {
-            return StoreError.UserEmpty;
-        }
-
-        if (_revision < _currentRevision)
-        {
-            return StoreError.AuthOldRevision;
-        }
-
-        return _user is not null && (_user.IsRoot || _user.Allows(kind, key, rangeEnd))
-            ? StoreError.None
+        KeyRangeSet? allowed = kind == PermissionKind.Write ? _writable : _readable;
+        return allowed is null ? _answer
+            : allowed.Covers(key, rangeEnd) ? StoreError.None
             : StoreError.PermissionDenied;
     }
 

@@ -8,28 +8,23 @@ namespace Perf.Store.Auth;
 /// </summary>
 internal sealed class KeyRangeSet
 {
-    public static readonly KeyRangeSet Empty = new([], []);
+    public static readonly KeyRangeSet Empty = new([]);
 
     private const int HeadBytes = sizeof(ulong);
 
-    private readonly byte[][] _begins;
-    private readonly byte[]?[] _ends;
+    private readonly Range[] _ranges;
 
-    /// <summary>The first bytes of each begin as a number that compares as they do: most steps of a search need no more.</summary>
+    /// <summary>The head of each begin, side by side: most steps of a search need no more.</summary>
     private readonly ulong[] _heads;
 
-    /// <summary>The same of each end.</summary>
-    private readonly ulong[] _endHeads;
-
     /// <summary>Where the last key was found. A guess for the next, whichever thread made it.</summary>
-    private int _recent;
+    private Range _recent;
 
-    private KeyRangeSet(byte[][] begins, byte[]?[] ends)
+    private KeyRangeSet(Range[] ranges)
     {
-        _begins = begins;
-        _ends = ends;
-        _heads = Array.ConvertAll(begins, begin => Head(begin));
-        _endHeads = Array.ConvertAll(ends, end => end is null ? ulong.MaxValue : Head(end));
+        _ranges = ranges;
+        _heads = Array.ConvertAll(ranges, range => range.Head);
+        _recent = ranges.Length == 0 ? new Range([], []) : ranges[0];
     }
 
     /// <summary>Compiles ranges; empty and inverted ones hold no key, touching ones become one.</summary>
@@ -54,7 +49,7 @@ internal sealed class KeyRangeSet
             ends.Add(end);
         }
 
-        return begins.Count == 0 ? Empty : new KeyRangeSet([.. begins], [.. ends]);
+        return begins.Count == 0 ? Empty : new KeyRangeSet([.. begins.Zip(ends, (begin, end) => new Range(begin, end))]);
 
         static byte[] Later(byte[] one, byte[] other) => one.AsSpan().SequenceCompareTo(other) >= 0 ? one : other;
     }
@@ -67,26 +62,37 @@ internal sealed class KeyRangeSet
     public bool Covers(ReadOnlySpan<byte> key, ReadOnlySpan<byte> rangeEnd)
     {
         ulong head = Head(key);
-        int low = 0;
-        int high = _begins.Length;
-        if (high == 0)
+
+        // Whoever asks for a key asks for its neighbours next.
+        Range range = Volatile.Read(ref _recent);
+        if (!range.Holds(key, head) && !TryFind(key, head, ref range))
         {
             return false;
         }
 
-        // Whoever asks for a key asks for its neighbours next.
-        int recent = Volatile.Read(ref _recent);
-        if (head >= _heads[recent] && head < _endHeads[recent]
-            && (head > _heads[recent] || _begins[recent].AsSpan().SequenceCompareTo(key) <= 0))
+        if (rangeEnd.IsEmpty || range.End is null)
         {
-            low = high = recent + 1;
+            return true;
         }
 
+#if MUTANTS
+        if (Mutant.Is("21-open-end-is-one-key") && KeyRanges.IsOpenEnd(rangeEnd))
+        {
+            return true;
+        }
+#endif
+        return !KeyRanges.IsOpenEnd(rangeEnd) && rangeEnd.SequenceCompareTo(range.End) <= 0;
+    }
+
+    private bool TryFind(ReadOnlySpan<byte> key, ulong head, ref Range range)
+    {
+        int low = 0;
+        int high = _ranges.Length;
         while (low < high)
         {
             int middle = (low + high) >>> 1;
             ulong there = _heads[middle];
-            if (there < head || (there == head && _begins[middle].AsSpan().SequenceCompareTo(key) <= 0))
+            if (there < head || (there == head && _ranges[middle].Begin.AsSpan().SequenceCompareTo(key) <= 0))
             {
                 low = middle + 1;
             }
@@ -96,35 +102,14 @@ internal sealed class KeyRangeSet
             }
         }
 
-        if (low == 0 || key.IsEmpty)
+        if (low == 0 || !_ranges[low - 1].Holds(key, head))
         {
             return false;
         }
 
-        if (low - 1 != recent)
-        {
-            Volatile.Write(ref _recent, low - 1);
-        }
-
-        byte[]? end = _ends[low - 1];
-        if (end is null)
-        {
-            return true;
-        }
-
-        ulong endHead = _endHeads[low - 1];
-        if (head > endHead || (head == endHead && key.SequenceCompareTo(end) >= 0))
-        {
-            return false;
-        }
-
-#if MUTANTS
-        if (Mutant.Is("21-open-end-is-one-key") && KeyRanges.IsOpenEnd(rangeEnd))
-        {
-            return true;
-        }
-#endif
-        return rangeEnd.IsEmpty || (!KeyRanges.IsOpenEnd(rangeEnd) && rangeEnd.SequenceCompareTo(end) <= 0);
+        range = _ranges[low - 1];
+        Volatile.Write(ref _recent, range);
+        return true;
     }
 
     /// <summary>Shorter keys are filled up with zero bytes: they come first or are equal, and then the keys decide.</summary>
@@ -148,6 +133,20 @@ internal sealed class KeyRangeSet
         // One to three: the first, the middle and the last of them, whichever these are.
         return key.IsEmpty ? 0
             : ((ulong)key[0] << 56) | ((ulong)key[key.Length / 2] << (56 - (8 * (key.Length / 2)))) | ((ulong)key[^1] << missingBits);
+    }
+
+    /// <summary>One range, with the first bytes of both ends as numbers that compare as the keys do.</summary>
+    private sealed class Range(byte[] begin, byte[]? end)
+    {
+        public readonly ulong Head = KeyRangeSet.Head(begin);
+        public readonly ulong EndHead = end is null ? ulong.MaxValue : KeyRangeSet.Head(end);
+        public readonly byte[] Begin = begin;
+        public readonly byte[]? End = end;
+
+        /// <summary>No range holds the empty key: no request may name it.</summary>
+        public bool Holds(ReadOnlySpan<byte> key, ulong head) =>
+            (head > Head || (head == Head && !key.IsEmpty && Begin.AsSpan().SequenceCompareTo(key) <= 0))
+            && (head < EndHead || End is null || (head == EndHead && key.SequenceCompareTo(End) < 0));
     }
 }
 

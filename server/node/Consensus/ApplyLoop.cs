@@ -129,6 +129,7 @@ internal sealed class ApplyLoop(
                 {
                     Publish(last);
                     last = 0;
+                    slice = 0;
                 }
 
                 item.Control!();

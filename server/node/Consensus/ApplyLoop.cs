@@ -119,7 +119,6 @@ internal sealed class ApplyLoop(
         }
 
         ulong last = 0;
-        int slice = 0;
         long at = Stopwatch.GetTimestamp();
         foreach (ref ApplyWork item in items)
         {
@@ -129,7 +128,6 @@ internal sealed class ApplyLoop(
                 {
                     Publish(last);
                     last = 0;
-                    slice = 0;
                 }
 
                 item.Control!();
@@ -148,11 +146,10 @@ internal sealed class ApplyLoop(
                 at = now;
                 last = item.Entry.Index;
                 item.Entry.Lease?.Release();
-                if (++slice == SliceMax)
+                if (last >= _applied + SliceMax)
                 {
                     Publish(last);
                     last = 0;
-                    slice = 0;
                 }
             }
 

@@ -43,6 +43,7 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     private readonly Housekeeper _housekeeper;
     private readonly AutoCompactor? _autoCompactor;
     private readonly CorruptionCheck? _corruption;
+    private readonly long _proposalTicks;
     private int _preparingSegment;
     private int _stopping;
 
@@ -55,6 +56,8 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
         Config = config;
         Log = log;
         Clock = clock;
+        ProposalTimeout = TimeSpan.FromMilliseconds(5000 + (2 * config.ElectionMs));
+        _proposalTicks = ToTicks(ProposalTimeout);
         _start = start;
         _intake = new SnapshotIntake(config, disk, log);
         MemberId = start.Wal.NodeId;
@@ -114,11 +117,11 @@ public sealed partial class EtcdNode : IPipelineEvents, IAsyncDisposable
     /// <summary>Completes when the member has ended by itself: null, it was removed; else what broke it.</summary>
     public Task<Exception?> Ended => _ended.Task;
 
-    /// <summary>Until when a proposal made now may take (etcd: 5 s and twice the election timeout).</summary>
-    public long ProposalDeadline => Clock.GetTimestamp() + ToTicks(ProposalTimeout);
+    /// <summary>Until when a proposal made now may take.</summary>
+    public long ProposalDeadline => Clock.GetTimestamp() + _proposalTicks;
 
-    /// <summary>How long a proposal may take.</summary>
-    public TimeSpan ProposalTimeout => TimeSpan.FromMilliseconds(5000 + (2 * Config.ElectionMs));
+    /// <summary>How long a proposal may take (etcd: 5 s and twice the election timeout).</summary>
+    public TimeSpan ProposalTimeout { get; }
 
     /// <summary>True when this member leads.</summary>
     public bool IsLeader => Raft.Role == RaftRole.Leader;

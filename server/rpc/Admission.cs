@@ -81,13 +81,13 @@ internal sealed class Admission(EtcdNode node)
             return StoreError.None;
         }
 
-        StoreError error = Resolve(call, view, call.StartedAt, out Caller? caller);
-        if (caller is not null)
+        if (Recall(call, view, call.StartedAt) is { } known)
         {
-            who = caller.Identity;
+            who = known.Identity;
+            return StoreError.None;
         }
 
-        return error;
+        return IdentifyAnew(call, view, out who);
     }
 
     /// <summary>The subject that permissions of reads on this member are checked against.</summary>
@@ -201,6 +201,13 @@ internal sealed class Admission(EtcdNode node)
         var caller = new Caller(info, view, Stopwatch.GetTimestamp() + BelievedTicks);
         call.Memo = caller;
         return caller;
+    }
+
+    private StoreError IdentifyAnew(ServerCall call, AuthView view, out RequestIdentity who)
+    {
+        StoreError error = Resolve(call, view, call.StartedAt, out Caller? caller);
+        who = caller is null ? default : caller.Identity;
+        return error;
     }
 
     private static Caller? Recall(ServerCall call, AuthView view, long now) =>

@@ -173,15 +173,16 @@ internal static class BitFlips
         state.Machine.Publish();
         return new State(
             [.. entries.Entries.Select(e => (e.Index, Convert.ToHexString(SHA256.HashData(e.Encoded.Span))))],
+            entries.Entries.Count == 0 ? from.Index : entries.Entries[^1].Index,
             entries.HardState,
             string.Join(',', state.Machine.Members.Current.Members.Select(m => $"{m.Id:x}{m.IsLearner}")),
             state.Machine.AppliedIndex,
             state.Machine.Digest());
     }
 
-    /// <summary>Everything a start finds.</summary>
+    /// <summary>Everything a start finds. The log may end with the snapshot: an older one then has entries behind it, up to the same end.</summary>
     private sealed record State(
-        List<(ulong Index, string Hash)> Entries, HardState HardState, string Members, ulong Applied, string Digest)
+        List<(ulong Index, string Hash)> Entries, ulong Last, HardState HardState, string Members, ulong Applied, string Digest)
     {
         public bool Equals(State? other) => other is not null && IsSame(other)
             && other.HardState == HardState && other.Applied == Applied && other.Digest == Digest
@@ -191,8 +192,6 @@ internal static class BitFlips
 
         public override string ToString() =>
             $"{Entries.Count} entries to {Last}, {HardState}, applied {Applied}, members {Members}, {Digest[..8]}";
-
-        private ulong Last => Entries.Count == 0 ? 0 : Entries[^1].Index;
 
         /// <summary>Shorter at the end of the log alone.</summary>
         public bool IsTornFormOf(State whole) => IsSame(whole) && Last <= whole.Last && Applied <= whole.Applied;

@@ -2,6 +2,7 @@ using System.Buffers;
 using Perf.Engine;
 using Perf.Engine.Wal;
 using Perf.Raft;
+using Perf.Store.Apply;
 using Perf.Store.Commands;
 using Perf.Store.V2;
 
@@ -54,23 +55,13 @@ internal readonly record struct LogRequest(int Field, V2Request? V2)
             return null;
         }
 
-        ReadOnlySpan<byte> data = entry.Data.Span;
-        int field = InternalField.V2;
-        if (!V2Request.IsBare(data))
+        EntryView view = EntryView.Of(entry.Data.Span);
+        return view.Kind switch
         {
-            if (!InternalRequestView.TryParse(data, out InternalRequestView request))
-            {
-                throw new InvalidDataException($"entry {entry.Index} holds no request");
-            }
-
-            field = request.Field;
-            data = request.Body;
-        }
-
-        return field != InternalField.V2
-            ? new LogRequest(field, null)
-            : V2Request.TryDecode(data, out V2Request v2)
-                ? new LogRequest(field, v2)
-                : throw new InvalidDataException($"entry {entry.Index} holds no v2 request");
+            EntryKind.Request => new LogRequest(view.Request.Field, null),
+            EntryKind.V2 when V2Request.TryDecode(view.V2, out V2Request v2) => new LogRequest(InternalField.V2, v2),
+            EntryKind.V2 => throw new InvalidDataException($"entry {entry.Index} holds no v2 request"),
+            _ => throw new InvalidDataException($"entry {entry.Index} holds no request"),
+        };
     }
 }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography.X509Certificates;
 using System.Threading.Tasks.Sources;
 
@@ -124,6 +125,12 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
     {
         get => _headers.Memo;
         set => _headers.Memo = value;
+    }
+
+    public override StrongBox<long>? Tally
+    {
+        get => _headers.Tally;
+        set => _headers.Tally = value;
     }
 
     public override ReadOnlySequence<byte> Message => _message;

@@ -1,10 +1,11 @@
 using System.Buffers;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 
 namespace Perf.Grpc;
 
 /// <summary>
-/// What a request's header block says. But for the memo it never changes: a connection whose client repeats itself gives the same object to many calls.
+/// What a request's header block says. But for the memo and the tally it never changes: a connection whose client repeats itself gives the same object to many calls.
 /// </summary>
 internal sealed class RequestHeaders
 {
@@ -44,6 +45,9 @@ internal sealed class RequestHeaders
 
     /// <summary>See <see cref="ServerCall.Memo"/>.</summary>
     public object? Memo { get; set; }
+
+    /// <summary>See <see cref="ServerCall.Tally"/>.</summary>
+    public StrongBox<long>? Tally { get; set; }
 
     /// <summary>All fields but the pseudo headers.</summary>
     public ReadOnlySpan<KeyValuePair<string, string>> Fields => _fields;

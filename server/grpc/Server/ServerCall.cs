@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography.X509Certificates;
 
 namespace Perf.Grpc;
@@ -69,6 +70,9 @@ public abstract class ServerCall
     /// reads it asks whether it still holds.
     /// </summary>
     public virtual object? Memo { get; set; }
+
+    /// <summary>What calls with these headers are counted in; free for the server, and kept as <see cref="Memo"/> is.</summary>
+    public virtual StrongBox<long>? Tally { get; set; }
 
     /// <summary>
     /// Brings the next request message into <see cref="Message"/>; false when the client has finished sending. For calls with a

@@ -3,7 +3,6 @@ using Perf.Node.Metrics;
 using Perf.Raft;
 using Perf.Store;
 using Perf.Store.Apply;
-using Perf.Store.Commands;
 
 namespace Perf.Node.Consensus;
 
@@ -177,17 +176,18 @@ internal sealed class ApplyLoop(
             return changed;
         }
 
+        EntryView view = EntryView.Of(data);
         PendingRequest? asker = null;
-        if (!data.IsEmpty && InternalRequestView.TryParse(data, out InternalRequestView view))
+        if (view.Kind == EntryKind.Request)
         {
-            field = view.Field;
-            asker = pending.TryTake(view.Id);
+            field = view.Request.Field;
+            asker = pending.TryTake(view.Request.Id);
         }
 
-        ApplyOutcome outcome = machine.Apply(entry.Index, entry.Term, data, asker?.Buffer);
-        if (asker is null && outcome.RequestId != 0)
+        ApplyOutcome outcome = machine.Apply(entry.Index, entry.Term, view, asker?.Buffer);
+        if (view.Kind == EntryKind.V2 && outcome.RequestId != 0)
         {
-            // A bare v2 request keeps its id elsewhere.
+            // Its id is inside of what was decoded just now.
             asker = pending.TryTake(outcome.RequestId);
         }
 

@@ -41,7 +41,11 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission, ClientVers
         return call =>
         {
             clients.Count(kind, call);
-            return rule != AccessRule.Open && _auth.Enabled ? Checked(call, handler, rule) : handler(call);
+
+            // One call of the handler for both, with auth and without: so both have what the runtime makes of it.
+            return rule == AccessRule.Open || !_auth.Enabled || (rule == AccessRule.Keys && admission.IsKnown(call))
+                ? handler(call)
+                : Checked(call, handler, rule);
         };
     }
 
@@ -49,7 +53,7 @@ internal sealed class AccessGuard(EtcdNode node, Admission admission, ClientVers
     {
         if (admission.IsKnown(call))
         {
-            return rule == AccessRule.Keys ? handler(call) : Enter(call, handler, rule, StoreError.None);
+            return Enter(call, handler, rule, StoreError.None);
         }
 
         ValueTask<StoreError> known = admission.KnowAsync(call);

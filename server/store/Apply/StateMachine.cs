@@ -146,36 +146,38 @@ public sealed partial class StateMachine
     /// Applies a normal entry. The response is written only when the outcome has no error. A null
     /// <paramref name="response"/>: nobody waits here, reads are left out.
     /// </summary>
-    public ApplyOutcome Apply(ulong index, ulong term, ReadOnlySpan<byte> data, IBufferWriter<byte>? response)
+    public ApplyOutcome Apply(ulong index, ulong term, in EntryView entry, IBufferWriter<byte>? response)
     {
         bool persist = Begin(index, term);
         ApplyOutcome outcome;
-        if (data.IsEmpty)
+        switch (entry.Kind)
         {
-            outcome = new ApplyOutcome { Effects = ApplyEffects.EmptyEntry };
-        }
-        else if (V2Request.IsBare(data))
-        {
-            outcome = ApplyV2(data, persist);
-        }
-        else if (!InternalRequestView.TryParse(data, out var request))
-        {
-            outcome = new ApplyOutcome { Error = StoreError.Malformed };
-        }
-        else if (request.Field == InternalField.V2)
-        {
-            outcome = ApplyV2(request.Body, persist);
-        }
-        else
-        {
-            var effects = ApplyEffects.None;
-            var error = ApplyInternal(request, persist, response, ref effects);
-            outcome = new ApplyOutcome { RequestId = request.Id, Error = error, Effects = effects };
+            case EntryKind.Request:
+                var effects = ApplyEffects.None;
+                var error = ApplyInternal(entry.Request, persist, response, ref effects);
+                outcome = new ApplyOutcome { RequestId = entry.Request.Id, Error = error, Effects = effects };
+                break;
+
+            case EntryKind.V2:
+                outcome = ApplyV2(entry.V2, persist);
+                break;
+
+            case EntryKind.Empty:
+                outcome = new ApplyOutcome { Effects = ApplyEffects.EmptyEntry };
+                break;
+
+            default:
+                outcome = new ApplyOutcome { Error = StoreError.Malformed };
+                break;
         }
 
         End(persist);
         return outcome;
     }
+
+    /// <inheritdoc cref="Apply(ulong, ulong, in EntryView, IBufferWriter{byte})"/>
+    public ApplyOutcome Apply(ulong index, ulong term, ReadOnlySpan<byte> data, IBufferWriter<byte>? response) =>
+        Apply(index, term, EntryView.Of(data), response);
 
     /// <summary>
     /// Applies a conf change entry. Raft is to be told <see cref="ApplyOutcome.RaftNodeId"/> afterwards; what it

@@ -20,6 +20,7 @@ internal sealed class KeyTable
     private const int ArenaBytes = 1 << ArenaShift;
     private const int SmallKeyMax = 512;
     private const int KeyGrain = 8;
+    private const int ReclaimedMax = 4096;
 
     private readonly ReaderEpochs _epochs;
     private readonly Queue<Retired> _retired = new();
@@ -188,7 +189,10 @@ internal sealed class KeyTable
         record.Marks = set ? record.Marks | mark : record.Marks & ~mark;
     }
 
-    /// <summary>Makes what the last readers have left usable again; a few items per call.</summary>
+    /// <summary>
+    /// Makes what the last readers have left usable again; a few items per call, for behind a reader of many seconds there may be
+    /// millions.
+    /// </summary>
     public void Reclaim()
     {
         if (_retired.Count == 0)
@@ -196,7 +200,7 @@ internal sealed class KeyTable
             return;
         }
         long oldest = _epochs.OldestReader();
-        while (_retired.TryPeek(out Retired item) && item.Tag < oldest)
+        for (int i = 0; i < ReclaimedMax && _retired.TryPeek(out Retired item) && item.Tag < oldest; i++)
         {
             _retired.Dequeue();
             if (item.Kind == RetiredKind.Older)

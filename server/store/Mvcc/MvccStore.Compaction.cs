@@ -6,7 +6,19 @@ namespace Perf.Store.Mvcc;
 
 public sealed partial class MvccStore
 {
+    /// <summary>Keys with more versions above the compact revision than this are gone through once, not once for each of their older ones.</summary>
+    private const int NewerVersionsMax = 32;
+
     private readonly PendingDeletions _deletions = new();
+
+    /// <summary>Keys that this compaction has been through and that would be long to go through again.</summary>
+    private readonly HashSet<uint> _passed = [];
+
+    /// <summary>The first of one key's versions that are cut off and have yet to be taken out: there may be millions of them.</summary>
+    private uint _cutOff;
+
+    /// <summary>The key whose tombstone leaves behind them, since it hides them; 0: none does.</summary>
+    private uint _hiding;
     private long _finishedCompact = -1;
     private bool _compactPending;
     private int _compactOffset;
@@ -45,6 +57,7 @@ public sealed partial class MvccStore
         _compacted = compaction.Revision;
         _compactPending = true;
         _compactOffset = 0;
+        _passed.Clear();
         WriteMeta(Buckets.ScheduledCompactKey, _compacted);
         WriteHeader(header with { Revision = _revision }, response);
         return StoreError.None;
@@ -74,8 +87,13 @@ public sealed partial class MvccStore
         // What was superseded below C is done for good. At C itself a tombstone stays (a watcher that starts at C
         // needs it), so those items wait in the queue for the next compaction.
         SupersededQueue queue = _index.Superseded;
-        for (long i = 0; i < 2L * revisionsMax && !_deletions.IsFull; i++)
+        for (long left = 2L * revisionsMax; left > 0 && !_deletions.IsFull;)
         {
+            if (_cutOff != 0 || _hiding != 0)
+            {
+                left -= TakeOut(left);
+                continue;
+            }
             if (queue.Count <= _compactOffset || queue.Peek(_compactOffset).Main > _compacted)
             {
                 _deletions.Leave();
@@ -86,6 +104,7 @@ public sealed partial class MvccStore
                 _compactPending = false;
                 _finishedCompact = _compacted;
                 _compactOffset = 0;
+                _passed.Clear();
                 WriteMeta(Buckets.FinishedCompactKey, _compacted);
                 return true;
             }
@@ -98,7 +117,7 @@ public sealed partial class MvccStore
             {
                 _compactOffset++;
             }
-            CompactKey(item.Id);
+            left -= 1 + CompactKey(item.Id);
         }
         if (_deletions.IsFull)
         {
@@ -123,44 +142,80 @@ public sealed partial class MvccStore
         _backend.Touch();
     }
 
-    /// <summary>Removes of one key what lies behind its newest version at or below the compact revision.</summary>
-    private void CompactKey(uint id)
+    /// <summary>
+    /// Cuts off of one key what lies behind its newest version at or below the compact revision; <see cref="TakeOut"/> goes on.
+    /// How much work that was, in revisions looked at.
+    /// </summary>
+    private int CompactKey(uint id)
     {
         KeyTable keys = _index.Keys;
-        if ((keys.Peek(id).Marks & KeyTable.KeyMarks.Gone) != 0)
+        if (_passed.Count > 0 && _passed.Contains(id))
         {
-            return;
+            return 0;
         }
-        KeyVersion survivor = keys.Newest(id);
-        if (survivor.Main == 0)
+
+        bool hasSurvivor = TryFindSurvivor(id, out Survivor found);
+        if (found.Newer > NewerVersionsMax)
         {
-            return;
+            _passed.Add(id);
         }
-        uint link = 0;
-        uint before = 0;
-        while (survivor.Main > _compacted)
+
+        if (hasSurvivor)
         {
-            if (survivor.Older == 0)
+            KeyVersion survivor = found.Version;
+            if (survivor.Older != 0)
             {
-                return;
+                keys.CutBehind(id, found.Link);
+                _cutOff = survivor.Older;
             }
-            before = link;
-            link = survivor.Older;
-            survivor = keys.OlderVersionOf(link);
+
+            _hiding = survivor.IsTombstone ? id : 0;
         }
 
-        keys.CutBehind(id, link);
-        for (uint older = survivor.Older; older != 0;)
+        // One step along versions that lie side by side is a tenth of what taking one out is.
+        const int StepsPerRevision = 10;
+        return found.Newer / StepsPerRevision;
+    }
+
+    /// <summary>Takes out what is cut off, no more than so many versions, and behind the last of them the tombstone. How many it were.</summary>
+    private long TakeOut(long max)
+    {
+        KeyTable keys = _index.Keys;
+        long count = 0;
+        while (_cutOff != 0 && count < max && !_deletions.IsFull)
         {
-            KeyVersion version = keys.OlderVersionOf(older);
+            KeyVersion version = keys.OlderVersionOf(_cutOff);
             _deletions.Add(version.Main, version.Sub, version.IsTombstone);
-            keys.RetireOlder(older);
-            older = version.Older;
+            keys.RetireOlder(_cutOff);
+            _cutOff = version.Older;
+            count++;
         }
 
+        if (_cutOff == 0 && _hiding != 0)
+        {
+            TakeOutTombstone(_hiding);
+            _hiding = 0;
+        }
+
+        return count;
+    }
+
+    /// <summary>
+    /// A tombstone that hides nothing any more goes, below the compact revision. A later compaction may have been applied since
+    /// the cut: what it supersedes stands in the queue.
+    /// </summary>
+    private void TakeOutTombstone(uint id)
+    {
+        if (!TryFindSurvivor(id, out Survivor found) || !found.Version.IsTombstone || found.Version.Older != 0)
+        {
+            return;
+        }
+
+        KeyTable keys = _index.Keys;
+        KeyVersion survivor = found.Version;
 #if MUTANTS
         if ((Mutant.Is("12-tombstone-gone-at-compact-revision") || Mutant.Is("07-revision-back-after-compaction"))
-            && survivor.IsTombstone && survivor.Main == _compacted && link == 0)
+            && survivor.Main == _compacted && found.Link == 0)
         {
             _deletions.Add(survivor.Main, survivor.Sub, true);
             _index.Tree.Remove(keys.Key(id));
@@ -168,13 +223,13 @@ public sealed partial class MvccStore
         }
         else
 #endif
-        if (survivor.IsTombstone && survivor.Main < _compacted)
+        if (survivor.Main < _compacted)
         {
             _deletions.Add(survivor.Main, survivor.Sub, true);
-            if (link != 0)
+            if (found.Link != 0)
             {
-                keys.CutBehind(id, before);
-                keys.RetireOlder(link);
+                keys.CutBehind(id, found.Before);
+                keys.RetireOlder(found.Link);
             }
             else
             {
@@ -184,10 +239,53 @@ public sealed partial class MvccStore
         }
     }
 
+    /// <summary>False for a key without a version at or below the compact revision: how many are newer is found all the same.</summary>
+    private bool TryFindSurvivor(uint id, out Survivor found)
+    {
+        found = default;
+        KeyTable keys = _index.Keys;
+        if ((keys.Peek(id).Marks & KeyTable.KeyMarks.Gone) != 0)
+        {
+            return false;
+        }
+
+        KeyVersion version = keys.Newest(id);
+        if (version.Main == 0)
+        {
+            return false;
+        }
+
+        uint link = 0;
+        uint before = 0;
+        int newer = 0;
+        while (version.Main > _compacted)
+        {
+            if (version.Older == 0)
+            {
+                found = new Survivor(default, 0, 0, newer + 1);
+                return false;
+            }
+
+            before = link;
+            link = version.Older;
+            version = keys.OlderVersionOf(link);
+            newer++;
+        }
+
+        found = new Survivor(version, link, before, newer);
+        return true;
+    }
+
     private void WriteMeta(ReadOnlySpan<byte> name, long revision)
     {
         Span<byte> value = stackalloc byte[RevisionKey.Bytes];
         RevisionKey.Write(value, revision, 0, false);
         _backend.Put(Buckets.Meta, name, value);
     }
+
+    /// <summary>
+    /// A key's newest version at or below the compact revision, its link (0: it is the newest of all), that of the next newer
+    /// one, and how many are newer.
+    /// </summary>
+    private readonly record struct Survivor(KeyVersion Version, uint Link, uint Before, int Newer);
 }

@@ -140,6 +140,9 @@ public sealed partial class MvccStore
         _finishedCompact = state.Finished;
         _compactPending = state.Compacted != state.Finished;
         _compactOffset = 0;
+        _cutOff = 0;
+        _hiding = 0;
+        _passed.Clear();
         _deletions.Clear();
         _published.Write(_revision, _compacted);
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Etcdserverpb;
 using Google.Protobuf;
 using Perf.Store.Mvcc;
@@ -40,6 +41,54 @@ public sealed class CompactionTests
         Assert.True(cursor.MoveNext());
         Assert.False(cursor.MoveNext());
         cursor.Dispose();
+    }
+
+    [Fact]
+    public void A_step_takes_no_more_of_one_key_than_of_many()
+    {
+        const int Versions = 5_000;
+        const int Step = 50;
+        using var rig = new StoreRig();
+        PutMany(rig, Versions);
+        rig.Store.Publish();
+        Assert.Equal(StoreError.None, rig.Compact(rig.Store.Revision));
+        int steps = 1;
+        while (!rig.Store.CompactStep(Step))
+        {
+            steps++;
+        }
+
+        // Each version is cut off, each is looked at as superseded, both twice Step at a time; and each leaves the file.
+        Assert.Equal(Versions - 1, rig.Store.CompactedRecords);
+        Assert.InRange(steps, (Versions / Step * 2) - 2, (Versions / Step * 2) + 4);
+    }
+
+    [Fact]
+    public void Versions_above_the_compact_revision_are_passed_once()
+    {
+        const int Versions = 30_000;
+        TimeSpan Compacted(int newer)
+        {
+            using var rig = new StoreRig();
+            PutMany(rig, Versions);
+            long revision = rig.Store.Revision;
+            PutMany(rig, newer);
+            rig.Store.Publish();
+            Assert.Equal(StoreError.None, rig.Compact(revision));
+            var watch = Stopwatch.StartNew();
+            while (!rig.Store.CompactStep(1_000))
+            {
+            }
+
+            watch.Stop();
+            Assert.Equal(Versions - 1, rig.Store.CompactedRecords);
+            return watch.Elapsed;
+        }
+
+        // Passed once for each older version they would cost some seconds.
+        TimeSpan alone = Compacted(0);
+        TimeSpan below = Compacted(Versions);
+        Assert.True(below < (20 * alone) + TimeSpan.FromMilliseconds(200), $"{below} instead of {alone}");
     }
 
     [Fact]
@@ -159,5 +208,13 @@ public sealed class CompactionTests
         model.Delete(new DeleteRangeRequest { Key = ByteString.CopyFromUtf8("k") });
         Assert.Equal(StoreError.None, other.Store.HashKv(0, out HashKvResult hash));
         Assert.Equal(model.HashKv(3), hash.Hash);
+    }
+
+    private static void PutMany(StoreRig rig, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            rig.Put("hot", "v");
+        }
     }
 }

@@ -31,20 +31,17 @@ internal sealed class ClientVersions
         _counts.OrderBy(count => count.Key).Select(count => (count.Key.Kind, count.Key.Version, Volatile.Read(ref count.Value.Value)));
 
     /// <summary>Counts a call. Any thread.</summary>
-    public void Count(MethodKind kind, ServerCall call)
+    public void Count(MethodKind kind, ServerCall call) => Interlocked.Increment(ref (call.Tally ??= Find(kind, call)).Value);
+
+    private StrongBox<long> Find(MethodKind kind, ServerCall call)
     {
         if (!call.TryGetHeader(Header, out string version) || version.Length == 0)
         {
             version = Unknown;
         }
 
-        if (!_counts.TryGetValue((kind, version), out StrongBox<long>? count))
-        {
-            count = _counts.Count < SeriesMax
-                ? _counts.GetOrAdd((kind, version), _ => new StrongBox<long>())
-                : _counts[(kind, Unknown)];
-        }
-
-        Interlocked.Increment(ref count.Value);
+        return _counts.TryGetValue((kind, version), out StrongBox<long>? count) ? count
+            : _counts.Count < SeriesMax ? _counts.GetOrAdd((kind, version), _ => new StrongBox<long>())
+            : _counts[(kind, Unknown)];
     }
 }

@@ -24,6 +24,9 @@ internal static partial class Program
           --keys-max  how far growth goes with --full (1,000,000; 10,000,000 wants 5 GB of disk)
         """;
 
+    /// <summary>A server that takes longer for a round is given fewer requests: pages out of a million keys take another etcd minutes.</summary>
+    private const int RoundSecondsMax = 10;
+
     private static readonly int[] WatcherCounts = [1, 100, 1_000, 10_000];
 
     public static async Task<int> RunAsync(string[] args)
@@ -341,10 +344,12 @@ internal static partial class Program
             }
         }
 
-        private Task UnaryAsync(List<BenchServer> servers, Scenario scenario, string name, string where = "") =>
-            MedianAsync(servers, name, where + scenario.What, async s =>
+        private Task UnaryAsync(List<BenchServer> servers, Scenario scenario, string name, string where = "")
+        {
+            var requestsOf = servers.ToDictionary(s => s, s => Affordable(s, scenario));
+            return MedianAsync(servers, name, where + scenario.What, async s =>
             {
-                int requests = Scaled(scenario.Requests);
+                int requests = requestsOf[s];
                 long before = await s.RevisionAsync();
                 (double seconds, Histogram latency) = scenario.Run(s.Port, requests);
                 long moved = await s.RevisionAsync() - before;
@@ -357,6 +362,19 @@ internal static partial class Program
 
                 return ((long)requests, seconds, latency, complete);
             });
+        }
+
+        /// <summary>The scenario's requests, or as many as a slow server answers in the time that a round may take.</summary>
+        private int Affordable(BenchServer server, Scenario scenario)
+        {
+            int requests = Scaled(scenario.Requests);
+            int few = Math.Max(requests / 50, 5);
+            double seconds = scenario.Run(server.Port, few).Seconds;
+            int affordable = (int)Math.Clamp(few / seconds * RoundSecondsMax, few, requests);
+
+            // What is mixed of five goes in whole fives, or the revision would say that some were lost.
+            return affordable - (affordable % 5);
+        }
 
         private double HalfLoad(BenchServer server, Scenario puts)
         {

@@ -102,10 +102,10 @@ public interface IDiskFile : IDisposable
     /// </summary>
     void FinishWriteback(long offset, long length);
 
-    /// <summary>flock(LOCK_EX | LOCK_NB), as bbolt takes it on the data file. False when another holds it.</summary>
+    /// <summary>flock(LOCK_EX | LOCK_NB), as bbolt takes it on the data file, until Dispose. False when another holds it.</summary>
     bool TryLockWhole();
 
-    /// <summary>Open-file-description write lock over the whole file, as etcd takes it on WAL segments.</summary>
+    /// <summary>Open-file-description write lock over the whole file, as etcd takes it on WAL segments, until Dispose.</summary>
     bool TryLockDescription();
 
     /// <summary>

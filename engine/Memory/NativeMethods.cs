@@ -25,8 +25,10 @@ internal static unsafe partial class NativeMethods
 
     internal const int LockExclusive = 2;
     internal const int LockNonBlocking = 4;
+    internal const int Unlock = 8;
     internal const int SetDescriptionLock = 37; // F_OFD_SETLK
     internal const short WriteLock = 1; // F_WRLCK
+    internal const short NoLock = 2; // F_UNLCK
 
     internal const uint WritebackStart = 2; // SYNC_FILE_RANGE_WRITE
     internal const uint WritebackFinish = 1; // SYNC_FILE_RANGE_WAIT_BEFORE

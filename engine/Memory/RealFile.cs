@@ -16,6 +16,8 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
     /// <summary>The same file past the page cache; null before it is asked for, and where that cannot be had.</summary>
     private SafeFileHandle? _direct;
     private bool _directRefused;
+    private bool _lockedWhole;
+    private bool _lockedDescription;
 
     /// <inheritdoc/>
     public string Path { get; } = path;
@@ -152,6 +154,7 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
     {
         if (NativeMethods.LockWhole(handle, NativeMethods.LockExclusive | NativeMethods.LockNonBlocking) == 0)
         {
+            _lockedWhole = true;
             return true;
         }
 
@@ -164,6 +167,7 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
         var whole = new NativeMethods.FileLock { Type = NativeMethods.WriteLock };
         if (NativeMethods.Control(handle, NativeMethods.SetDescriptionLock, &whole) == 0)
         {
+            _lockedDescription = true;
             return true;
         }
 
@@ -178,8 +182,29 @@ internal sealed unsafe class RealFile(SafeFileHandle handle, string path) : IDis
     /// <inheritdoc/>
     public void Dispose()
     {
+        Unlock();
         _direct?.Dispose();
         handle.Dispose();
+    }
+
+    /// <summary>
+    /// To close is not enough: a lock belongs to the open file, which lives on in a child that is about to start another program
+    /// (O_CLOEXEC acts no earlier than that) and in a mapping.
+    /// </summary>
+    private void Unlock()
+    {
+        if (_lockedWhole)
+        {
+            _lockedWhole = false;
+            ThrowUnlessZero(NativeMethods.LockWhole(handle, NativeMethods.Unlock), "flock");
+        }
+
+        if (_lockedDescription)
+        {
+            _lockedDescription = false;
+            var whole = new NativeMethods.FileLock { Type = NativeMethods.NoLock };
+            ThrowUnlessZero(NativeMethods.Control(handle, NativeMethods.SetDescriptionLock, &whole), "fcntl");
+        }
     }
 
     /// <summary>By its descriptor, since its name may have changed.</summary>

@@ -24,6 +24,7 @@ public sealed class ClientListener : IAsyncDisposable
     private readonly EtcdNode _node;
     private readonly GrpcServer _server;
     private readonly CallTracing? _tracing;
+    private readonly IntakeGate _intake;
 
     public ClientListener(EtcdNode node)
     {
@@ -65,6 +66,9 @@ public sealed class ClientListener : IAsyncDisposable
                 : new ReplicatedV2(node))
             : null;
         var http = new ClientHttp(node, checks, new MetricsPage(node, router, checks, clients, calls), gateway, v2);
+        PendingTable pending = node.Pipeline.Pending;
+        _intake = new IntakeGate(() => pending.Count >= PendingTable.CrowdedAt, () => pending.Count <= PendingTable.EasedAt);
+        pending.Eased = _intake.Open;
         _server = new GrpcServer(
             new GrpcServerOptions
             {
@@ -75,6 +79,7 @@ public sealed class ClientListener : IAsyncDisposable
                 KeepAliveMinTime = node.Config.GrpcKeepAliveMinTime,
                 KeepAliveInterval = node.Config.GrpcKeepAliveInterval,
                 KeepAliveTimeout = node.Config.GrpcKeepAliveTimeout,
+                Intake = _intake,
                 ReusePort = node.Config.SocketReusePort,
                 ReuseAddress = node.Config.SocketReuseAddress,
                 Fallback = http.Serve,
@@ -147,6 +152,8 @@ public sealed class ClientListener : IAsyncDisposable
     {
         await _server.StopAsync(TimeSpan.FromSeconds(1)).ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        _node.Pipeline.Pending.Eased = null;
+        _intake.Dispose();
         _tracing?.Dispose();
     }
 

@@ -127,6 +127,9 @@ public sealed class GrpcServerOptions
 
     public int ConnectionWindowBytes { get; init; } = 1 << 20;
 
+    /// <summary>Holds connections back while the work behind the calls is crowded; null: nothing does.</summary>
+    public IntakeGate? Intake { get; init; }
+
     public bool ReusePort { get; init; }
 
     public bool ReuseAddress { get; init; }

@@ -376,25 +376,27 @@ internal sealed partial class Http2Call : IStreamUser, IReady, IThreadPoolWorkIt
     /// </summary>
     private void End()
     {
-        lock (_connection.Gate)
+        // The call may be another connection's when the gate is open again.
+        Http2Connection connection = _connection;
+        lock (connection.Gate)
         {
             _isDone = true;
             if (!_stream.IsReset)
             {
                 if (_messageStarted)
                 {
-                    ((IStreamUser)this).WriteHeaders(_connection.Output);
+                    ((IStreamUser)this).WriteHeaders(connection.Output);
                 }
 
                 _stream.Send(ref _draft, _draftBytes);
                 _draftBytes = 0;
                 _stream.EndWanted = true;
-                _connection.Pump(_stream);
+                connection.Pump(_stream);
             }
 
-            _connection.ReleaseIfOver(_stream);
+            connection.ReleaseIfOver(_stream);
         }
 
-        _connection.Output.FlushSoon();
+        connection.Output.FlushSoon();
     }
 }

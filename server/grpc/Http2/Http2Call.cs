@@ -20,7 +20,7 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
 
     private readonly GrpcApplication _application;
     private readonly Http2Stream _stream;
-    private readonly Http2Connection _connection;
+    private Http2Connection _connection;
 
     private RequestHeaders _headers = null!;
     private GrpcMethod? _method;
@@ -68,6 +68,9 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
         _connection = stream.Connection;
         _onServed = OnServed;
     }
+
+    /// <summary>Its timer may be about to fire, for what it served before.</summary>
+    public bool HasTimer => _timer is not null;
 
     public override string Path => _headers.Path;
 
@@ -296,6 +299,9 @@ internal sealed partial class Http2Call : ServerCall, IBufferWriter<byte>, IValu
     void IValueTaskSource.OnCompleted(
         Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _roomSource.OnCompleted(continuation, state, token, flags);
+
+    /// <summary>See <see cref="Http2Stream.MoveTo"/>.</summary>
+    public void MoveTo(Http2Connection other) => _connection = other;
 
     private void GrowDraft(int sizeHint) => Http2Stream.Grow(ref _draft, _draftBytes, _draftBytes + Math.Max(sizeHint, 1));
 

@@ -131,7 +131,7 @@ internal sealed partial class Http2Connection
 
     private void Open(int id, RequestHeaders headers, bool ends, ReadyBatch batch)
     {
-        if (!_spare.TryPop(out Http2Stream? stream))
+        if (!_spare.TryPop(out Http2Stream? stream) && !_application.SpareStreams.TryTake(this, out stream))
         {
             stream = new Http2Stream(this);
         }

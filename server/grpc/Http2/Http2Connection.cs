@@ -16,7 +16,7 @@ internal sealed record ConnectionInfo(
 /// way, and a handler that takes long holds up nobody. This file: reading, and the end. Http2Connection.Frames.cs: what frames
 /// mean. Http2Connection.Send.cs: how answers find room.
 /// </summary>
-internal sealed partial class Http2Connection : IOutputOwner
+internal sealed partial class Http2Connection : IOutputOwner, IThreadPoolWorkItem
 {
     private const int ReadBytes = 32 << 10;
     private static readonly TimeSpan LingerTime = TimeSpan.FromSeconds(1);
@@ -68,15 +68,7 @@ internal sealed partial class Http2Connection : IOutputOwner
 
         ArmTimer();
         Output.FlushSoon();
-        try
-        {
-            Read(ReadMore());
-        }
-        catch (Exception e) when (IsOfTheConnection(e))
-        {
-            End();
-        }
-
+        ReadOn();
         return _ended.Task;
     }
 
@@ -101,9 +93,24 @@ internal sealed partial class Http2Connection : IOutputOwner
     /// <summary>Ends the connection now.</summary>
     public void Abort() => End();
 
+    /// <summary>The intake has let go.</summary>
+    void IThreadPoolWorkItem.Execute() => ReadOn();
+
     void IOutputOwner.AllSent() => _ = LingerAsync();
 
     void IOutputOwner.Broken(Exception e) => End();
+
+    private void ReadOn()
+    {
+        try
+        {
+            Read(ReadMore());
+        }
+        catch (Exception e) when (IsOfTheConnection(e))
+        {
+            End();
+        }
+    }
 
     private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter ReadMore()
     {
@@ -168,7 +175,7 @@ internal sealed partial class Http2Connection : IOutputOwner
 
     /// <summary>
     /// Takes the frames that were read, has the next read started and runs what the frames have brought about. True when that read has
-    /// ended already and is this thread's to look at.
+    /// ended already and is this thread's to look at. Where the intake holds the connection the next read is for the pool to start.
     /// </summary>
     private bool Serve(ref ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter reading)
     {
@@ -180,7 +187,11 @@ internal sealed partial class Http2Connection : IOutputOwner
         OutputBatch.Begin();
         try
         {
-            if (goesOn)
+            if (goesOn && IsHeld())
+            {
+                goesOn = false;
+            }
+            else if (goesOn)
             {
                 reading = ReadMore();
                 goesOn = reading.IsCompleted;
@@ -201,6 +212,9 @@ internal sealed partial class Http2Connection : IOutputOwner
             OutputBatch.End();
         }
     }
+
+    private bool IsHeld() =>
+        _options.Intake is { } intake && _streams.Count >= IntakeGate.CallsMin && intake.TryHold(this);
 
     /// <summary>The socket's word, or TLS's, that the client is gone.</summary>
     private static bool IsOfTheConnection(Exception e) =>
@@ -295,6 +309,7 @@ internal sealed partial class Http2Connection : IOutputOwner
             _hasEnded = true;
             _isClosing = true;
             ResetAll();
+            _application.SpareStreams.Give(_spare);
         }
 
         _timer.Dispose();

@@ -37,7 +37,7 @@ internal interface IStreamUser
 
 /// <summary>
 /// One stream of a connection: what has come and is not read yet, what is to go and has no room yet, and both windows. All of it is
-/// guarded by the connection's gate. Used again for other streams of the connection.
+/// guarded by the connection's gate. Used again for other streams of the connection, and of others when that one has ended.
 /// </summary>
 internal sealed class Http2Stream(Http2Connection connection)
 {
@@ -51,7 +51,7 @@ internal sealed class Http2Stream(Http2Connection connection)
     private int _outStart;
     private int _outEnd;
 
-    public Http2Connection Connection { get; } = connection;
+    public Http2Connection Connection { get; private set; } = connection;
 
     public int Id { get; private set; }
 
@@ -98,6 +98,16 @@ internal sealed class Http2Stream(Http2Connection connection)
 
     /// <summary>The gRPC call that lives with this stream, once there was one.</summary>
     public Http2Call? Call { get; set; }
+
+    /// <summary>Nothing that was begun for this connection can still come to it.</summary>
+    public bool MayMove => Id == 0 && Call is not { HasTimer: true };
+
+    /// <summary>Lives with another connection from now on. Nothing runs on it.</summary>
+    public void MoveTo(Http2Connection other)
+    {
+        Connection = other;
+        Call?.MoveTo(other);
+    }
 
     public void Open(int id, IStreamUser user, RequestHeaders headers, long sendWindow, int receiveWindow)
     {

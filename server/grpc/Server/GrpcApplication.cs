@@ -20,6 +20,8 @@ internal sealed class GrpcApplication : IHttpApplication<IFeatureCollection>
 
     public GrpcRouter Router { get; }
 
+    public SpareStreams SpareStreams { get; } = new();
+
     public int ReceiveBytesMax { get; }
 
     public Action<string, Exception?>? Trouble { get; }

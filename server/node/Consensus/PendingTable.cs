@@ -14,6 +14,15 @@ public sealed class PendingTable
     public const int Capacity = 1 << 16;
 
     /// <summary>
+    /// With so many under way more gain nothing: the log and the apply loop take what is there in batches long since. Whoever
+    /// can leave requests with their clients does.
+    /// </summary>
+    public const int CrowdedAt = 1024;
+
+    /// <summary>Then more are wanted, before there are none.</summary>
+    public const int EasedAt = 512;
+
+    /// <summary>
     /// Objects kept for reuse: a tenth of a second at a hundred thousand a second, since what waits behind a slow disk must
     /// not be new as well (a collection follows, then another queue).
     /// </summary>
@@ -32,6 +41,9 @@ public sealed class PendingTable
 
     /// <summary>Requests under way.</summary>
     public int Count => Volatile.Read(ref _count);
+
+    /// <summary>Called each time the requests under way have fallen to <see cref="EasedAt"/>, by whoever completes them: be short.</summary>
+    public Action? Eased { get; set; }
 
     /// <summary>Requests given up. Any thread.</summary>
     public long Expired => Volatile.Read(ref _expired);
@@ -78,7 +90,11 @@ public sealed class PendingTable
             return null;
         }
 
-        Interlocked.Decrement(ref _count);
+        if (Interlocked.Decrement(ref _count) == EasedAt)
+        {
+            Eased?.Invoke();
+        }
+
         return request;
     }
 

@@ -251,18 +251,27 @@ internal sealed class KeyTable
         return _nextOlder++;
     }
 
+    /// <summary>Makes room for an item that nobody can have heard of yet, so that readers may hold the smaller array.</summary>
     private static void Grow<T>(ref T[][] chunks, uint next)
     {
-        if (next == (uint)chunks.Length << ChunkShift)
+        int index = (int)(next >> ChunkShift);
+        if ((next & (ChunkItems - 1)) != 0)
         {
-            var grown = new T[chunks.Length + 1][];
-            chunks.CopyTo(grown, 0);
-            grown[^1] = new T[ChunkItems];
-
-            // Written before it is read: what is read first costs a second fault, and other threads a flush.
-            grown[^1].AsSpan().Clear();
-            Volatile.Write(ref chunks, grown);
+            return;
         }
+
+        T[][] room = chunks;
+        if (index == room.Length)
+        {
+            room = new T[index * 2][];
+            chunks.CopyTo(room, 0);
+        }
+
+        // Written before it is read: what is read first costs a second fault, and other threads a flush.
+        var chunk = new T[ChunkItems];
+        chunk.AsSpan().Clear();
+        Volatile.Write(ref room[index], chunk);
+        Volatile.Write(ref chunks, room);
     }
 
     private void FreeKey(uint id)

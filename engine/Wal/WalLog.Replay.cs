@@ -359,7 +359,8 @@ public sealed partial class WalLog
         {
             foreach (string name in disk.List(directory))
             {
-                if (name.Length == 5 && char.IsAsciiDigit(name[0]) && name.EndsWith(".tmp", StringComparison.Ordinal))
+                if (name == SpentName
+                    || (name.Length == 5 && char.IsAsciiDigit(name[0]) && name.EndsWith(".tmp", StringComparison.Ordinal)))
                 {
                     disk.Delete(System.IO.Path.Combine(directory, name));
                 }

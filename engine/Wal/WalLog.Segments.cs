@@ -5,6 +5,12 @@ namespace Perf.Engine.Wal;
 /// <summary>The files: preparing, reading back, letting go, deleting.</summary>
 public sealed partial class WalLog
 {
+    /// <summary>
+    /// A purged segment on its way to be the next one. Not one of the names that etcd takes for a file of zeros; it passes over it,
+    /// and our next start deletes it.
+    /// </summary>
+    private const string SpentName = "spent.tmp";
+
     /// <summary>Guards the fields below it; held for moments only.</summary>
     private readonly Lock _gate = new();
 
@@ -49,8 +55,8 @@ public sealed partial class WalLog
     }
 
     /// <summary>
-    /// Makes the next segment ready: zero-filled, synced and locked, as 0.tmp or 1.tmp. For one helper thread; does
-    /// nothing when one is waiting. A failure throws but does not hurt the log.
+    /// Makes the next segment ready: zero-filled, synced and locked, as 0.tmp or 1.tmp, out of a purged one where there is one. For
+    /// one helper thread; does nothing when one is waiting. A failure throws but does not hurt the log.
     /// </summary>
     public void PrepareNextSegment()
     {
@@ -69,7 +75,10 @@ public sealed partial class WalLog
         IDiskFile? file = null;
         try
         {
-            file = MakeSegmentFile(_disk, Path.Combine(_directory, $"{number}.tmp"), _options);
+            string path = Path.Combine(_directory, $"{number}.tmp");
+            file = _options.ZeroFill && _disk.FileExists(Path.Combine(_directory, SpentName))
+                ? MakeOfSpent(path)
+                : MakeSegmentFile(_disk, path, _options);
         }
         finally
         {
@@ -193,8 +202,8 @@ public sealed partial class WalLog
     }
 
     /// <summary>
-    /// Deletes the oldest released segments while more than <paramref name="keepMax"/> are there (0 keeps all);
-    /// returns how many went. Any thread.
+    /// Deletes the oldest released segments while more than <paramref name="keepMax"/> are there (0 keeps all), but for one, which
+    /// waits to be used again; returns how many went. Any thread.
     /// </summary>
     public int PurgeSegments(int keepMax)
     {
@@ -220,7 +229,7 @@ public sealed partial class WalLog
             int purged = 0;
             while (names.Count - purged > keepMax && names[purged].Sequence < firstHeld)
             {
-                _disk.Delete(Path.Combine(_directory, names[purged].ToString()));
+                PutAway(Path.Combine(_directory, names[purged].ToString()));
 
                 // One by one, so that a crash never leaves a hole in the sequence.
                 _disk.SyncDirectory(_directory);
@@ -228,6 +237,56 @@ public sealed partial class WalLog
             }
 
             return purged;
+        }
+    }
+
+    /// <summary>
+    /// Deletes a segment, or keeps it for the next one: a file system that frees the blocks of a whole segment, and soon finds as many
+    /// again, keeps the log's syncs waiting meanwhile.
+    /// </summary>
+    private void PutAway(string path)
+    {
+        string spent = Path.Combine(_directory, SpentName);
+        if (_options.ZeroFill && !_disk.FileExists(spent))
+        {
+            _disk.Rename(path, spent);
+        }
+        else
+        {
+            _disk.Delete(path);
+        }
+    }
+
+    /// <summary>
+    /// As <see cref="MakeSegmentFile"/>, out of the spent segment: its old records are gone from the disk before it has a name under
+    /// which it could become part of a log.
+    /// </summary>
+    private IDiskFile MakeOfSpent(string path)
+    {
+        string spent = Path.Combine(_directory, SpentName);
+        using (IDiskFile old = _disk.Open(spent, DiskOpen.ReadWrite))
+        {
+            FileBytes.FillZero(old, _options.SegmentBytes);
+            old.SetLength(_options.SegmentBytes);
+            old.SyncAll();
+        }
+
+        if (_disk.FileExists(path))
+        {
+            _disk.Delete(path);
+        }
+
+        _disk.Rename(spent, path);
+        IDiskFile file = _disk.Open(path, DiskOpen.ReadWrite);
+        try
+        {
+            Lock(file);
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
         }
     }
 

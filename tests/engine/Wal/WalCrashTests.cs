@@ -60,6 +60,27 @@ public sealed class WalCrashTests
         }
     }
 
+    /// <summary>Segments that are purged, zeroed and used again: what was in them must never come back.</summary>
+    [Fact]
+    public void Power_off_while_segments_go_round_loses_nothing_and_brings_nothing_back()
+    {
+        for (long call = 1; ; call++)
+        {
+            (SimDisk disk, WalDriver? driver, bool finished) = LiveUntil(call, SimFailure.PowerOff, GoRound, WalSamples.Small with { ZeroFill = true });
+            for (ulong seed = 0; seed < 4; seed++)
+            {
+                CheckTail(disk.CrashCopy(seed * 1000 + (ulong)call), driver, $"call {call}, seed {seed}");
+            }
+
+            CheckTail(disk.KillCopy(), driver, $"call {call}, killed");
+            if (finished)
+            {
+                Assert.Contains("spent.tmp", disk.List(WalSamples.Directory));
+                return;
+            }
+        }
+    }
+
     [Theory]
     [InlineData(SimFailure.InputOutput)]
     [InlineData(SimFailure.NoSpace)]
@@ -119,14 +140,15 @@ public sealed class WalCrashTests
 
     /// <summary>The life; stops where the disk fails. The driver is null when creation did not come to its end.</summary>
     internal static (SimDisk Disk, WalDriver? Driver, bool Finished) LiveUntil(
-        long call, SimFailure failure, Action<WalDriver> life)
+        long call, SimFailure failure, Action<WalDriver> life, WalOptions? options = null)
     {
         SimDisk disk = WalSamples.NewDisk();
         disk.FailAt(disk.Calls + call, failure);
         WalDriver? driver = null;
         try
         {
-            WalLog log = WalLog.Create(disk, WalSamples.Directory, WalSamples.NodeId, WalSamples.ClusterId, WalSamples.Small);
+            WalLog log = WalLog.Create(
+                disk, WalSamples.Directory, WalSamples.NodeId, WalSamples.ClusterId, options ?? WalSamples.Small);
             driver = new WalDriver(log);
             life(driver);
             driver.Log.Dispose();
@@ -176,6 +198,48 @@ public sealed class WalCrashTests
         driver.Log.Flush();
         driver.Entry(4, 10, 3000);
         driver.Sync();
+    }
+
+    private static void GoRound(WalDriver driver)
+    {
+        ulong index = 1;
+        for (ulong round = 1; round <= 3; round++)
+        {
+            for (int segment = 0; segment < 2; segment++)
+            {
+                driver.Log.PrepareNextSegment();
+                driver.Entry(round, index++, 900);
+                driver.Entry(round, index++, 1200);
+                driver.Cut();
+            }
+
+            driver.State(round, 1, index - 1);
+            driver.Snapshot(index - 1, round);
+            driver.Sync();
+            driver.Log.ReleaseBelow(index - 1);
+            driver.Log.PurgeSegments(1);
+        }
+
+        driver.Entry(4, index, 20);
+        driver.Sync();
+    }
+
+    /// <summary>As <see cref="CheckReopens"/>, behind the newest snapshot.</summary>
+    private static void CheckTail(SimDisk disk, WalDriver? driver, string where)
+    {
+        if (driver is null)
+        {
+            return;
+        }
+
+        WalSnapshot from = WalLog.ValidSnapshots(disk, WalSamples.Directory)[^1];
+        var found = new WalModel();
+        WalLog.Open(disk, WalSamples.Directory, from, WalSamples.Small, found).Dispose();
+        Assert.True(
+            driver.History.Skip(driver.Acknowledged).Any(model => model.State == found.State
+                && model.Entries.Where(e => e.Index > from.Index).Select(e => (e.Index, Convert.ToHexString(e.Bytes)))
+                    .SequenceEqual(found.Entries.Select(e => (e.Index, Convert.ToHexString(e.Bytes))))),
+            $"{where}: from {from.Index} {found}; acknowledged {driver.History[driver.Acknowledged]}, appended {driver.History[^1]}");
     }
 
     internal static void CheckReopens(SimDisk disk, WalDriver? driver, string where)

@@ -368,6 +368,63 @@ public sealed class WalLogTests
     }
 
     [Fact]
+    public void A_purged_segment_is_the_next_one_and_nothing_of_it_is_left()
+    {
+        string spent = WalSamples.Directory + "/spent.tmp";
+        var whole = new WalModel();
+        WalOptions options = WalSamples.Small with { ZeroFill = true };
+        using (WalLog log = WalLog.Create(_disk, WalSamples.Directory, WalSamples.NodeId, WalSamples.ClusterId, options))
+        {
+            ulong next = 1;
+            void Fill(ulong term, int segments)
+            {
+                for (int cuts = 0; cuts < segments;)
+                {
+                    byte[] entry = WalSamples.Entry(term, next, 200);
+                    whole.OnEntry(next, term, entry);
+                    log.AppendEntry(next++, entry);
+                    log.Sync();
+                    if (log.CutDue)
+                    {
+                        log.Cut();
+                        cuts++;
+                    }
+                }
+            }
+
+            Fill(term: 1, segments: 4);
+            log.AppendSnapshot(new WalSnapshot(next - 1, 1, new byte[] { 0x08, 0x01 }));
+            log.Sync();
+            log.ReleaseBelow(next - 1);
+            long size = WalSamples.Small.SegmentBytes;
+            Assert.True(log.PurgeSegments(1) > 2);
+
+            // One is kept, however many went; and as long as it is there no more.
+            Assert.True(_disk.FileExists(spent));
+            Assert.Contains(WalSamples.ReadAll(_disk, spent), b => b != 0);
+            log.PrepareNextSegment();
+            Assert.False(_disk.FileExists(spent));
+            byte[] made = WalSamples.ReadAll(_disk, WalSamples.Directory + "/0.tmp");
+            Assert.Equal(size, made.Length);
+            Assert.Equal(-1, made.AsSpan().IndexOfAnyExcept((byte)0));
+            Fill(term: 2, segments: 2);
+            log.AppendHardState(2, 1, next - 1);
+            log.AppendSnapshot(new WalSnapshot(next - 1, 2, new byte[] { 0x08, 0x01 }));
+            log.Sync();
+            log.ReleaseBelow(next - 1);
+            Assert.True(log.PurgeSegments(1) > 0);
+            Assert.True(_disk.FileExists(spent));
+        }
+
+        // Not used: gone with the next start, as the log is whole without it.
+        WalSnapshot last = WalLog.ValidSnapshots(_disk, WalSamples.Directory)[^1];
+        var model = new WalModel();
+        WalLog.Open(_disk, WalSamples.Directory, last, WalSamples.Small, model).Dispose();
+        Assert.False(_disk.FileExists(spent));
+        Assert.Equal(whole.Entries.Where(e => e.Index > last.Index).Select(e => e.Index), model.Entries.Select(e => e.Index));
+    }
+
+    [Fact]
     public void Leftovers_of_a_prepared_segment_go_at_the_next_start()
     {
         Create().Dispose();

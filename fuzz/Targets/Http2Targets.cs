@@ -110,7 +110,18 @@ internal sealed class Http2Target() : FuzzTarget("http2")
             var channel = new Channel([.. "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8, .. input], pieceBytes);
             var info = new ConnectionInfo(_options!.Endpoints[0], null, null, IsTls: false, ClientCertificate: null);
             var connection = new Http2Connection(channel, info, _application!, _options);
-            _ = connection.RunAsync();
+
+            // Within a batch what is written leaves at its end, by this thread: outside of one it would leave by the pool, or too late.
+            OutputBatch.Begin();
+            try
+            {
+                _ = connection.RunAsync();
+            }
+            finally
+            {
+                OutputBatch.End();
+            }
+
             byte[] sent = channel.Sent();
             connection.Abort();
             Check(sent);

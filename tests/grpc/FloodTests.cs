@@ -22,7 +22,7 @@ public sealed class FloodTests
     public async Task Rapid_resets_are_sent_away_and_leave_no_handler_running()
     {
         await using TestServer server = await StartStrictAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         GrpcMethod method = server.Router.Methods.Single(m => m.Path == TestServer.Hang);
         int next = 1;
         await FloodAsync(stream, () =>
@@ -47,7 +47,7 @@ public sealed class FloodTests
     public async Task Settings_floods_are_sent_away()
     {
         await using TestServer server = await StartStrictAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         byte[] flood = Repeat(RawClient.Frame(Settings, 0, 0), 500);
         await FloodAsync(stream, () => flood);
         await AssertSentAwayAsync(stream, "too_many_empty_frames");
@@ -58,7 +58,7 @@ public sealed class FloodTests
     public async Task Priority_floods_are_sent_away()
     {
         await using TestServer server = await StartStrictAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         byte[] flood = Repeat(RawClient.Frame(Priority, 0, 1, 0, 0, 0, 0, 1), 500);
         await FloodAsync(stream, () => flood);
         await AssertSentAwayAsync(stream, "too_many_empty_frames");
@@ -71,14 +71,14 @@ public sealed class FloodTests
         await using TestServer server = await StartStrictAsync();
 
         // Empty ones, which no limit of bytes ever meets.
-        await using NetworkStream empty = await OpenAsync(server);
+        await using NetworkStream empty = await RawClient.OpenAsync(server.Port);
         await empty.WriteAsync(OpenHeaders(1));
         byte[] nothing = Repeat(RawClient.Frame(Continuation, 0, 1), 500);
         await FloodAsync(empty, () => nothing);
         await AssertEndsAsync(empty);
 
         // And full ones, above the limit of header bytes.
-        await using NetworkStream full = await OpenAsync(server);
+        await using NetworkStream full = await RawClient.OpenAsync(server.Port);
         await full.WriteAsync(OpenHeaders(1));
         byte[] much = RawClient.Frame(Continuation, 0, 1, Literal("x-pad", new string('x', 120)));
         byte[] flood = Repeat(much, 100);
@@ -97,7 +97,7 @@ public sealed class FloodTests
             Endpoints = o.Endpoints,
             HeaderTimeout = TimeSpan.FromMilliseconds(200),
         });
-        await using NetworkStream stream = http2 ? await OpenAsync(server) : await RawClient.ConnectAsync(server.Port);
+        await using NetworkStream stream = http2 ? await RawClient.OpenAsync(server.Port) : await RawClient.ConnectAsync(server.Port);
         await stream.WriteAsync(http2 ? OpenHeaders(1) : Encoding.ASCII.GetBytes("GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: "));
         await AssertEndsAsync(stream);
         await AssertServesAsync(server);
@@ -137,7 +137,7 @@ public sealed class FloodTests
             Endpoints = o.Endpoints,
             StreamsPerConnectionMax = 3,
         });
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         for (int id = 1; id <= 9; id += 2)
         {
             await stream.WriteAsync(RawClient.Call(id, TestServer.Hang));
@@ -165,14 +165,6 @@ public sealed class FloodTests
     });
 
     private static long Ended(GrpcMethod method) => Enum.GetValues<StatusCode>().Sum(method.Handled);
-
-    private static async Task<NetworkStream> OpenAsync(TestServer server)
-    {
-        NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(Settings, 0, 0));
-        return stream;
-    }
 
     /// <summary>A HEADERS frame that says there is more to come.</summary>
     private static byte[] OpenHeaders(int stream) => RawClient.Frame(Headers, 0, stream, Literal(":method", "POST"));

@@ -115,9 +115,7 @@ public sealed class FrameTests
     public async Task Message_in_single_bytes_is_put_together()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(4, 0, 0));
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Echo));
         byte[] message = RawClient.Message("slowly");
         for (int i = 0; i < message.Length; i++)
@@ -135,9 +133,7 @@ public sealed class FrameTests
     public async Task Resetting_the_stream_cancels_the_handler()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(4, 0, 0));
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Hang));
         await stream.WriteAsync(RawClient.Frame(0, 1, 1, RawClient.Message("")));
         GrpcMethod method = server.Router.Methods.Single(m => m.Path == TestServer.Hang);
@@ -151,9 +147,7 @@ public sealed class FrameTests
     public async Task Pings_without_need_end_in_goaway_too_many_pings()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(4, 0, 0));
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         for (int i = 0; i < 10; i++)
         {
             try
@@ -175,9 +169,7 @@ public sealed class FrameTests
     public async Task Pings_below_the_limit_are_answered()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(4, 0, 0));
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
 
         // The first is no strike, two strikes are forgiven, and an answered call forgives all.
         int stream1 = 1;
@@ -202,9 +194,7 @@ public sealed class FrameTests
     public async Task Flood_of_empty_frames_ends_in_goaway()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(4, 0, 0));
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Sum));
         byte[] empty = RawClient.Frame(0, 0, 1);
         byte[] flood = [.. Enumerable.Repeat(empty, 500).SelectMany(f => f)];

@@ -639,9 +639,7 @@ public sealed class Http2RulesTests
 
     private static async Task<NetworkStream> OpenAsync(TestServer server)
     {
-        NetworkStream stream = await RawClient.ConnectAsync(server.Port);
-        await stream.WriteAsync(RawClient.Preface);
-        await stream.WriteAsync(RawClient.Frame(Settings, 0, 0));
+        NetworkStream stream = await RawClient.OpenAsync(server.Port);
         return stream;
     }
 

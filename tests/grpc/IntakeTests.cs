@@ -60,7 +60,7 @@ public sealed class IntakeTests
         var gate = new IntakeGate(() => Volatile.Read(ref isCrowded), () => !Volatile.Read(ref isCrowded));
         await using TestServer server = await TestServer.StartAsync(o => With(o, gate));
         var calls = new Waiting(server.Router);
-        using NetworkStream busy = await ConnectAsync(server.Port);
+        using NetworkStream busy = await RawClient.OpenAsync(server.Port);
         await busy.WriteAsync(Calls(1, IntakeGate.CallsMin));
         await Eventually.True(() => calls.Count == IntakeGate.CallsMin);
 
@@ -107,7 +107,7 @@ public sealed class IntakeTests
         var calls = new Waiting(server.Router);
         for (int round = 0; round < 5; round++)
         {
-            using NetworkStream client = await ConnectAsync(server.Port);
+            using NetworkStream client = await RawClient.OpenAsync(server.Port);
             await client.WriteAsync(Calls(1, Count));
             await Eventually.True(() => calls.Count == (round + 1) * Count);
             Assert.Equal(((IPEndPoint)client.Socket.LocalEndPoint!).Port, calls.LastPort);
@@ -135,7 +135,7 @@ public sealed class IntakeTests
         });
         for (int round = 0; round < 3; round++)
         {
-            using NetworkStream client = await ConnectAsync(server.Port);
+            using NetworkStream client = await RawClient.OpenAsync(server.Port);
             await client.WriteAsync((byte[])[.. RawClient.Call(1, Wait, ("grpc-timeout", "5S")), .. RawClient.Frame(Data, EndStream, 1, RawClient.Message("x"))]);
             Assert.Equal(1, await AnswersAsync(client, 1));
             await EndAsync(client);
@@ -147,13 +147,6 @@ public sealed class IntakeTests
 
     private static GrpcServerOptions With(GrpcServerOptions o, IntakeGate gate) =>
         new() { Endpoints = o.Endpoints, Fallback = o.Fallback, Intake = gate };
-
-    private static async Task<NetworkStream> ConnectAsync(int port)
-    {
-        NetworkStream stream = await RawClient.ConnectAsync(port);
-        await stream.WriteAsync((byte[])[.. RawClient.Preface, .. RawClient.Frame(4, 0, 0)]);
-        return stream;
-    }
 
     /// <summary>Until the server has let go of the connection, and of what was its.</summary>
     private static async Task EndAsync(NetworkStream client)

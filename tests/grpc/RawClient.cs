@@ -59,6 +59,14 @@ internal static class RawClient
         return new NetworkStream(socket, ownsSocket: true);
     }
 
+    /// <summary>A connection that has begun as HTTP/2: preface and SETTINGS are sent.</summary>
+    public static async Task<NetworkStream> OpenAsync(int port)
+    {
+        NetworkStream stream = await ConnectAsync(port);
+        await stream.WriteAsync((byte[])[.. Preface, .. Frame(4, 0, 0)]);
+        return stream;
+    }
+
     public static byte[] Frame(byte type, byte flags, int stream, params byte[] payload)
     {
         byte[] frame = new byte[9 + payload.Length];

@@ -279,6 +279,7 @@ internal static partial class Program
 
             async Task PhaseAsync(string name, string beside, Func<Task> work)
             {
+                using var disk = new SyncWatch();
                 await MedianAsync(
                     [server],
                     name,
@@ -296,6 +297,7 @@ internal static partial class Program
                         return (latency.Count, seconds, latency, true);
                     },
                     rounds: 1);
+                Note($"disk-{name}", $"longest fdatasync of another file meanwhile: {beside}", server, disk.LongestMillis, "ms");
             }
         }
 

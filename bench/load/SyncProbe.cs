@@ -4,44 +4,60 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Perf.Bench.Load;
 
-/// <summary>What one fdatasync costs on this disk now: below it no write that is alone can be answered.</summary>
-internal static class SyncProbe
+/// <summary>
+/// A small file whose blocks are rewritten and synced, as a log with prepared segments does: what the disk asks for by itself. One
+/// thread at a time.
+/// </summary>
+internal sealed class SyncProbe : IDisposable
 {
     private const int BlockBytes = 4096;
     private const int Blocks = 256;
 
-    /// <summary>Rewrites blocks that are there already, as a log with prepared segments does; the median in microseconds.</summary>
-    public static double MedianMicros(int rounds)
-    {
-        string path = Path.GetTempFileName();
-        try
-        {
-            using SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.Write);
-            RandomAccess.Write(file, new byte[BlockBytes * Blocks], 0);
-            Sync(file);
-            byte[] block = new byte[BlockBytes];
-            double[] micros = new double[rounds];
-            for (int i = 0; i < rounds; i++)
-            {
-                block[0]++;
-                long start = Stopwatch.GetTimestamp();
-                RandomAccess.Write(file, block, i % Blocks * (long)BlockBytes);
-                Sync(file);
-                micros[i] = Stopwatch.GetElapsedTime(start).TotalMicroseconds;
-            }
+    private readonly string _path = Path.GetTempFileName();
+    private readonly SafeFileHandle _file;
+    private readonly byte[] _block = new byte[BlockBytes];
+    private int _next;
 
-            Array.Sort(micros);
-            return micros[rounds / 2];
-        }
-        finally
-        {
-            File.Delete(path);
-        }
+    public SyncProbe()
+    {
+        _file = File.OpenHandle(_path, FileMode.Open, FileAccess.Write);
+        RandomAccess.Write(_file, new byte[BlockBytes * Blocks], 0);
+        Sync();
     }
 
-    private static void Sync(SafeFileHandle file)
+    /// <summary>What one fdatasync costs now: below it no write that is alone can be answered. The median in microseconds.</summary>
+    public static double MedianMicros(int rounds)
     {
-        if (Fdatasync(file) != 0)
+        using var probe = new SyncProbe();
+        double[] micros = new double[rounds];
+        for (int i = 0; i < rounds; i++)
+        {
+            micros[i] = probe.Micros();
+        }
+
+        Array.Sort(micros);
+        return micros[rounds / 2];
+    }
+
+    /// <summary>One block and its sync, in microseconds.</summary>
+    public double Micros()
+    {
+        _block[0]++;
+        long start = Stopwatch.GetTimestamp();
+        RandomAccess.Write(_file, _block, _next++ % Blocks * (long)BlockBytes);
+        Sync();
+        return Stopwatch.GetElapsedTime(start).TotalMicroseconds;
+    }
+
+    public void Dispose()
+    {
+        _file.Dispose();
+        File.Delete(_path);
+    }
+
+    private void Sync()
+    {
+        if (Fdatasync(_file) != 0)
         {
             throw new IOException("fdatasync failed");
         }

@@ -127,7 +127,4 @@ public interface IFileMap : IDisposable
 
     /// <summary>The same as memory, for writers that gather (lives as long as the map).</summary>
     ReadOnlyMemory<byte> Memory(long offset, int length);
-
-    /// <summary>madvise(WILLNEED): a hint that the range will be read soon.</summary>
-    void WillNeed(long offset, long length);
 }

@@ -184,10 +184,6 @@ internal sealed class SimFileHandle(SimDisk disk, SimFile file, string path, boo
             });
         }
 
-        public void WillNeed(long offset, long length)
-        {
-        }
-
         public void Dispose() => _disposed = true;
     }
 }

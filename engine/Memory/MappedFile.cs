@@ -48,18 +48,6 @@ internal sealed unsafe class MappedFile : IFileMap
     }
 
     /// <inheritdoc/>
-    public void WillNeed(long offset, long length)
-    {
-        long aligned = offset & ~4095L;
-        long end = Math.Min(offset + length, ReservedBytes);
-        if (end > aligned)
-        {
-            // A hint: a refusal costs nothing but time.
-            _ = NativeMethods.Advise(_start + aligned, (nuint)(end - aligned), NativeMethods.AdviseWillNeed);
-        }
-    }
-
-    /// <inheritdoc/>
     public void Dispose()
     {
         Unmap();

@@ -21,7 +21,6 @@ internal static unsafe partial class NativeMethods
     internal const int ProtectRead = 1;
     internal const int MapShared = 1;
     internal const int MapNoReserve = 0x4000;
-    internal const int AdviseWillNeed = 3;
 
     internal const int LockExclusive = 2;
     internal const int LockNonBlocking = 4;
@@ -92,9 +91,6 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
     internal static partial int Unmap(void* address, nuint length);
-
-    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
-    internal static partial int Advise(void* address, nuint length, int advice);
 
     [LibraryImport("libc", EntryPoint = "setpriority")]
     internal static partial int SetPriority(int which, uint who, int nice);

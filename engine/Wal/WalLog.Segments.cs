@@ -268,7 +268,10 @@ public sealed partial class WalLog
         {
             FileBytes.FillZero(old, _options.SegmentBytes);
             old.SetLength(_options.SegmentBytes);
-            old.SyncAll();
+            if (!_options.NoSync)
+            {
+                old.SyncAll();
+            }
         }
 
         if (_disk.FileExists(path))
@@ -277,17 +280,7 @@ public sealed partial class WalLog
         }
 
         _disk.Rename(spent, path);
-        IDiskFile file = _disk.Open(path, DiskOpen.ReadWrite);
-        try
-        {
-            Lock(file);
-            return file;
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
+        return Locked(_disk.Open(path, DiskOpen.ReadWrite), _ => { });
     }
 
     /// <summary>A new file of the nominal size that reads as zeros, locked and durable but for its final name.</summary>
@@ -298,10 +291,8 @@ public sealed partial class WalLog
             disk.Delete(path);
         }
 
-        IDiskFile file = disk.Open(path, DiskOpen.CreateNew);
-        try
+        return Locked(disk.Open(path, DiskOpen.CreateNew), file =>
         {
-            Lock(file);
             file.Allocate(0, options.SegmentBytes);
             if (options.ZeroFill)
             {
@@ -312,7 +303,16 @@ public sealed partial class WalLog
             {
                 file.SyncAll();
             }
+        });
+    }
 
+    /// <summary>The file, locked and prepared; closed where that fails.</summary>
+    private static IDiskFile Locked(IDiskFile file, Action<IDiskFile> prepare)
+    {
+        try
+        {
+            Lock(file);
+            prepare(file);
             return file;
         }
         catch

@@ -29,7 +29,6 @@ public class DiskTests
         Assert.Equal(7, map.Span(100, 1)[0]);
         file.Write([8], 10_000);
         Assert.Equal(8, map.Memory(10_000, 1).Span[0]);
-        map.WillNeed(0, 10_000);
         Assert.Throws<InvariantException>(() => map.Span(1 << 20, 1).Length);
     }
 

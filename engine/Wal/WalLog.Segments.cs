@@ -268,19 +268,13 @@ public sealed partial class WalLog
         {
             FileBytes.FillZero(old, _options.SegmentBytes);
             old.SetLength(_options.SegmentBytes);
-            if (!_options.NoSync)
-            {
-                old.SyncAll();
-            }
-        }
 
-        if (_disk.FileExists(path))
-        {
-            _disk.Delete(path);
+            // Whatever the options say: an old record that comes back would be taken for the log's.
+            old.SyncAll();
         }
 
         _disk.Rename(spent, path);
-        return Locked(_disk.Open(path, DiskOpen.ReadWrite), _ => { });
+        return Locked(_disk.Open(path, DiskOpen.ReadWrite));
     }
 
     /// <summary>A new file of the nominal size that reads as zeros, locked and durable but for its final name.</summary>
@@ -307,12 +301,12 @@ public sealed partial class WalLog
     }
 
     /// <summary>The file, locked and prepared; closed where that fails.</summary>
-    private static IDiskFile Locked(IDiskFile file, Action<IDiskFile> prepare)
+    private static IDiskFile Locked(IDiskFile file, Action<IDiskFile>? prepare = null)
     {
         try
         {
             Lock(file);
-            prepare(file);
+            prepare?.Invoke(file);
             return file;
         }
         catch

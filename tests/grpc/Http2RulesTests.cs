@@ -125,7 +125,7 @@ public sealed class Http2RulesTests
     public async Task What_breaks_the_connection_ends_it(string name, int error, byte[] frames)
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(frames);
         int? last = null;
         while (await RawClient.ReadFrameAsync(stream) is var (type, _, _, payload) && type != 255)
@@ -146,7 +146,7 @@ public sealed class Http2RulesTests
     public async Task What_breaks_a_stream_ends_that_alone(string name, int error, byte[] frames)
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(frames);
         (byte type, _, int id, byte[] payload) = await NextAsync(stream, Reset);
         Assert.True(type == Reset, $"{name}: no RST_STREAM");
@@ -188,7 +188,7 @@ public sealed class Http2RulesTests
     public async Task Unknown_frames_padding_priorities_and_pieces_are_taken_as_they_come()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         byte[] call = RawClient.Call(1, TestServer.Echo)[9..];
         await stream.WriteAsync((byte[])[
             .. RawClient.Frame(0xee, 0xff, 0, 1, 2, 3),
@@ -210,7 +210,7 @@ public sealed class Http2RulesTests
     public async Task Trailers_of_a_request_end_it()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Echo));
         await stream.WriteAsync(RawClient.Frame(Data, 0, 1, RawClient.Message("t")));
         await stream.WriteAsync(RawClient.Frame(Headers, EndHeaders | EndStream, 1, Literal("checksum", "1")));
@@ -316,7 +316,7 @@ public sealed class Http2RulesTests
 
             call.WriteMessage([]);
         });
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, "/test.Service/Sip"));
         byte[] message = RawClient.Message(new string('m', (16 << 10) - 5));
         const int FramesInWindow = 48;
@@ -361,7 +361,7 @@ public sealed class Http2RulesTests
     public async Task What_follows_a_refused_request_is_ignored()
     {
         await using TestServer server = await TestServer.StartAsync(o => new() { Endpoints = o.Endpoints, ReceiveBytesMax = 1000 });
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Echo));
         for (int i = 0; i < 40; i++)
         {
@@ -383,7 +383,7 @@ public sealed class Http2RulesTests
     public async Task A_request_that_is_not_whole_by_its_deadline_is_answered_so()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Echo, ("grpc-timeout", "50m")));
         await stream.WriteAsync(RawClient.Frame(Data, 0, 1, 0, 0));
         (byte type, _, int id, byte[] payload) = await NextAsync(stream, Headers);
@@ -410,7 +410,7 @@ public sealed class Http2RulesTests
                 throw new RpcException(StatusCode.Cancelled, "context canceled");
             }
         });
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, "/test.Service/Relay", ("grpc-timeout", "50m")));
         await stream.WriteAsync(RawClient.Frame(Data, EndStream, 1, RawClient.Message("")));
         (_, _, _, byte[] payload) = await NextAsync(stream, Headers);
@@ -430,7 +430,7 @@ public sealed class Http2RulesTests
             call.Fail(StatusCode.PermissionDenied, "no");
             return default;
         });
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, "/test.Service/Regret"));
         await stream.WriteAsync(RawClient.Frame(Data, EndStream, 1, RawClient.Message("")));
         (byte type, byte flags, _, _) = await NextAsync(stream, Headers, Data);
@@ -456,7 +456,7 @@ public sealed class Http2RulesTests
 
         async Task<List<string>> AskAsync(params string[] tokens)
         {
-            await using NetworkStream stream = await OpenAsync(server);
+            await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
             var answers = new List<string>();
             int id = 1;
             foreach (string token in tokens)
@@ -479,7 +479,7 @@ public sealed class Http2RulesTests
     public async Task Header_tables_of_any_size_are_respected(int tableBytes)
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         var decoder = new HpackDecoder();
         await AnswerAsync(1);
         await stream.WriteAsync(RawClient.Frame(Settings, 0, 0, 0, 1, 0, 0, (byte)(tableBytes >> 8), (byte)tableBytes));
@@ -512,7 +512,7 @@ public sealed class Http2RulesTests
     public async Task Stopping_says_goodbye_and_lets_calls_end()
     {
         await using TestServer server = await TestServer.StartAsync();
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         await stream.WriteAsync(RawClient.Call(1, TestServer.Chat));
         await stream.WriteAsync(RawClient.Frame(Data, 0, 1, RawClient.Message("a")));
         Assert.Equal(Data, (await NextAsync(stream, Data)).Type);
@@ -546,7 +546,7 @@ public sealed class Http2RulesTests
             KeepAliveInterval = TimeSpan.FromMilliseconds(100),
             KeepAliveTimeout = TimeSpan.FromSeconds(5),
         });
-        await using NetworkStream stream = await OpenAsync(server);
+        await using NetworkStream stream = await RawClient.OpenAsync(server.Port);
         for (int i = 0; i < 3; i++)
         {
             (byte type, byte flags, _, byte[] payload) = await NextAsync(stream, Ping);
@@ -636,12 +636,6 @@ public sealed class Http2RulesTests
 
     private static byte[] Request(int stream, params string[] fields) => RawClient.Frame(
         Headers, EndHeaders, stream, [.. Enumerable.Range(0, fields.Length / 2).SelectMany(i => Literal(fields[2 * i], fields[(2 * i) + 1]))]);
-
-    private static async Task<NetworkStream> OpenAsync(TestServer server)
-    {
-        NetworkStream stream = await RawClient.OpenAsync(server.Port);
-        return stream;
-    }
 
     private static async Task<(byte Type, byte Flags, int Stream, byte[] Payload)> NextAsync(Stream stream, params byte[] wanted)
     {
